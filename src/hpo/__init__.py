@@ -1,0 +1,1 @@
+"""Hyperparameter optimization and ablation of PyTorch models on Hydra and Optuna."""

@@ -1,0 +1,125 @@
+"""The run configuration: every key of hpo's own, with its type and default, declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+
+class Direction(Enum):
+    """Which way an optim_metric is better."""
+
+    min = "min"
+    max = "max"
+
+
+class Verbose(Enum):
+    """What the terminal shows: a line per trial event, or the summary alone."""
+
+    console = "console"
+    silent = "silent"
+
+
+@dataclass
+class TrainConfig:
+    """How the training loop goes through the data."""
+
+    # samples in one optimizer step
+    batch_size: int = 32
+    # samples in one step of an evaluation; has no influence on results
+    eval_batch_size: int = 1024
+    # passes over the training data
+    epochs: int = 10
+    # draw a new order of the training data each epoch
+    shuffle: bool = True
+    # leave out the last batch of an epoch when it is smaller
+    drop_last: bool = False
+    # worker processes that load a dataset which is not held as tensors; 0 loads in the trial's own process
+    num_workers: int = 0
+
+
+@dataclass
+class RunConfig:
+    """Everything that an experiment is made of; `search_space` holds what its trials vary."""
+
+    # --- a trial: nodes with a `_target_` that Hydra instantiates ---
+    # the function `task(trial) -> metrics` that a trial runs
+    task: Any = None
+    # the function that evaluates the best trial once on data held back, when there is some
+    test_task: Any = None
+    # which of the two nodes above a process runs; set by hpo
+    run_task: str = "task"
+    # the torch.nn.Module
+    model_config: Any = None
+    # the data module: finds, digests and loads the data
+    data_config: Any = None
+    # the loss: a callable (output, target) -> scalar tensor
+    loss_config: Any = None
+    # the optimizer; called with the parameters
+    optimizer_config: Any = None
+    # the learning-rate scheduler; called with the optimizer; null for none
+    scheduler_config: Any = None
+    # how the loop goes through the data
+    train_config: TrainConfig = field(default_factory=TrainConfig)
+    # the metrics that each evaluation computes: name -> torchmetrics node
+    metrics: dict[str, Any] = field(default_factory=dict)
+    # sinks of what a trial logs: name -> node
+    recorder: dict[str, Any] = field(default_factory=dict)
+
+    # --- training ---
+    # seeds Python, NumPy, torch, the data order and the sampler
+    random_seed: int = 42
+    # auto (CUDA where there is one), cpu, cuda
+    device: str = "auto"
+    # evaluate every so many epochs, and at the end; fractions count
+    eval_epoch: float = 1.0
+    # log every so many epochs, and at the end; fractions count
+    log_epoch: float = 1.0
+    # newest checkpoints kept in checkpoints/
+    keep_n_checkpoints: int = 1
+    # write TensorBoard event files into dashboard/
+    tensorboard: bool = True
+
+    # --- search ---
+    # what is optimized: metric -> min or max; the first one chooses the best iteration
+    optim_metrics: dict[str, Direction] = field(default_factory=lambda: {"val_loss": Direction.min})
+    # dotted key -> sweep, for example `interval(0.0, 0.9)` or a list of choices
+    search_space: Any = field(default_factory=dict)
+    # trials that are run to an end
+    total_trials: int = 20
+    # trials that run at the same time
+    concurrent_trials: int = 2
+    # CPU threads of a trial: auto (cores / concurrent_trials) or a number
+    threads_per_trial: Any = "auto"
+
+    # --- the experiment ---
+    # where experiments lie
+    experiment_dir: str = "experiments"
+    # the experiment's name on disk; null draws a new one
+    experiment_id: str | None = None
+    # for people: a name, tags and notes kept with the experiment
+    name: str | None = None
+    tags: list[str] = field(default_factory=list)
+    notes: str | None = None
+    # what the terminal shows: console or silent
+    verbose: Verbose = Verbose.console
+    # show the space, the first proposals and the directory; start nothing
+    dry_run: bool = False
+
+    # --- filled in by hpo and kept in the files ---
+    # SHA-256 of model, data, training and objectives
+    config_hash: str | None = None
+    # where the data came from, fixed before the first trial, and the SHA-256 of its files
+    data_source: str | None = None
+    data_digest: str | None = None
+
+
+SCHEMA_NAME = "run_config"
+
+
+def register() -> None:
+    """Put the schema and the sweeper's and launchers' defaults where Hydra finds them."""
+    ConfigStore.instance().store(name=SCHEMA_NAME, node=RunConfig, provider="hpo")

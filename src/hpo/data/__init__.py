@@ -1,0 +1,1 @@
+"""Data that trials train on."""

@@ -1,0 +1,43 @@
+"""Every error that hpo raises for a mistake or a condition that its user can mend.
+
+HpoError
+├── ConfigError          the composed configuration does not make sense
+│   ├── SearchSpaceError a key, option or range of the search space
+│   └── TargetError      a `_target_` that may not run, or does not import
+├── ExperimentError      the experiment directory: unwritable, full, or there already
+├── DataError            no data, or not what it should be
+├── ObjectiveError       an optim_metric that the trials do not produce
+└── TrialError           a task that does not keep the task's contract
+"""
+
+
+class HpoError(Exception):
+    """Shown to the user as its message alone, without a traceback; the process exits with status 2."""
+
+
+class ConfigError(HpoError):
+    """The composed configuration does not make sense."""
+
+
+class SearchSpaceError(ConfigError):
+    """A key, an option or a range of the search space is wrong."""
+
+
+class TargetError(ConfigError):
+    """A `_target_` is not declared as allowed, or cannot be imported."""
+
+
+class ExperimentError(HpoError):
+    """The experiment directory cannot be made or must not be touched."""
+
+
+class DataError(HpoError):
+    """The data is missing or is not what the configuration says."""
+
+
+class ObjectiveError(HpoError):
+    """A metric named in optim_metrics is not among those that a trial reports."""
+
+
+class TrialError(HpoError):
+    """A task broke its contract, for example by returning something that is not metrics."""

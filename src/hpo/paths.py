@@ -1,0 +1,85 @@
+"""Every name of a file or directory that hpo writes; no other module spells one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+EXPERIMENT_PREFIX = "experiment_"
+
+
+@dataclass(frozen=True)
+class ExperimentPaths:
+    """The files of one experiment: `<experiment_dir>/experiment_<experiment_id>/`."""
+
+    experiment_dir: Path
+    experiment_id: str
+
+    @classmethod
+    def of(cls, root: Path) -> ExperimentPaths:
+        """The paths of the experiment whose directory is `root`."""
+        return cls(root.parent, root.name.removeprefix(EXPERIMENT_PREFIX))
+
+    @property
+    def root(self) -> Path:
+        return self.experiment_dir / f"{EXPERIMENT_PREFIX}{self.experiment_id}"
+
+    @property
+    def study_db(self) -> Path:
+        return self.root / f"{self.experiment_id}_optuna.db"
+
+    @property
+    def state_db(self) -> Path:
+        return self.root / f"{self.experiment_id}_state.db"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "default_config.yaml"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "mp.log"
+
+    def trial(self, trial_id: str) -> TrialPaths:
+        return TrialPaths(self.root / trial_id)
+
+
+@dataclass(frozen=True)
+class TrialPaths:
+    """The files of one trial: `<trial_id>/` in the experiment's directory."""
+
+    root: Path
+
+    @property
+    def best_checkpoints(self) -> Path:
+        return self.root / "best_checkpoints"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def dashboard(self) -> Path:
+        return self.root / "dashboard"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yaml"
+
+    @property
+    def metadata(self) -> Path:
+        return self.root / "metadata.json"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results.json"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "train.log"
+
+    def checkpoint(self, iteration: int) -> Path:
+        return self.checkpoints / f"checkpoint_{iteration}.pt"
+
+    def best_checkpoint(self, iteration: int) -> Path:
+        return self.best_checkpoints / f"best_checkpoint_{iteration}.pt"

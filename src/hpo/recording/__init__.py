@@ -1,0 +1,1 @@
+"""Recorders: the sinks of what a trial logs."""

@@ -1,0 +1,120 @@
+"""The frozen records that cross a process or a layer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+Value = None | bool | int | float | str
+"""A value of a searched parameter."""
+
+
+class State(str, Enum):
+    """Where a trial is; the meaning of each stands in the README."""
+
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    PRUNED_POOR_PERFORMANCE = "PRUNED_POOR_PERFORMANCE"
+    PRUNED_DUPLICATE = "PRUNED_DUPLICATE"
+    PRUNED_INVALID = "PRUNED_INVALID"
+    FAIL_RECOVERABLE = "FAIL_RECOVERABLE"
+    FAIL = "FAIL"
+
+    @property
+    def is_pruned(self) -> bool:
+        return self.value.startswith("PRUNED")
+
+    @property
+    def is_finished(self) -> bool:
+        return self in (State.COMPLETE, State.FAIL) or self.is_pruned
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """What a launcher needs to run one trial.
+
+    `fixed` holds the overrides that all trials of the experiment share, `params` the values proposed for
+    this one; `overrides` is both, as Hydra spells them. `subdir` is the trial's directory below Hydra's
+    sweep directory; None leaves it to Hydra.
+    """
+
+    number: int
+    fixed: tuple[str, ...] = ()
+    params: Mapping[str, Value] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+    subdir: str | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """A trial's process runs. `config` is its resolved run configuration as JSON."""
+
+    number: int
+    pid: int
+    host: str
+    device: str
+    config: str | None = None
+    time: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The metrics of one evaluation at `step`."""
+
+    number: int
+    step: int
+    metrics: Mapping[str, float]
+    time: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial came to its end: `metrics` at the best iteration, `reason` in one line, `traceback` in full.
+
+    `result` is Hydra's JobReturn where the launcher has one.
+    """
+
+    number: int
+    state: State
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reason: str | None = None
+    traceback: str | None = None
+    result: Any = None
+    time: float = field(default_factory=time.time)
+
+
+Event = Started | Report | Ended
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The data that an experiment trains on, fixed before its first trial.
+
+    `digest` is the SHA-256 of the source files; `has_test` says whether a test split is held back for the
+    best trial; `warning` is what must be said loudly, if anything.
+    """
+
+    name: str
+    digest: str
+    has_test: bool = False
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
+class TrialInfo:
+    """What a recorder may know of the trial it records: no live objects.
+
+    `config` is the resolved run configuration as plain containers, `params` the searched values,
+    `objectives` the names of optim_metrics in their order.
+    """
+
+    number: int
+    trial_id: str
+    directory: str
+    config: Mapping[str, Any]
+    params: Mapping[str, Value]
+    objectives: tuple[str, ...]
