@@ -84,8 +84,9 @@ class RunConfig:
     tensorboard: bool = True
 
     # --- search ---
-    # what is optimized: metric -> min or max; the first one chooses the best iteration
-    optim_metrics: dict[str, Direction] = field(default_factory=lambda: {"val_loss": Direction.min})
+    # what is optimized: metric -> min or max (null leaves one out); the first one chooses the best iteration;
+    # with none at all it is val_loss
+    optim_metrics: dict[str, Direction | None] = field(default_factory=dict)
     # dotted key -> sweep, for example `interval(0.0, 0.9)` or a list of choices
     search_space: Any = field(default_factory=dict)
     # trials that are run to an end

@@ -1,0 +1,1 @@
+"""hpo's configuration: Hydra finds the YAML files of this package under pkg://hpo.conf."""

@@ -1,0 +1,78 @@
+"""The command: composes the configuration and runs a search, or one trial."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from hpo import config as run_config
+from hpo.errors import HpoError
+from hpo.resolvers import register_resolvers
+from hpo.search_path import PRIMARY_PATH
+from hpo.targets import allowed_targets
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+TERMINATED = 143
+
+run_config.register()
+register_resolvers()
+
+
+def run(config: DictConfig) -> Any:
+    """Hydra's task function: one trial of a multirun, or (without --multirun) an experiment of one trial."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from hpo.trial.attempt import run_trial
+
+        return run_trial(config)
+    from hpo.search.single import run_single
+
+    return run_single(config)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit with its status: 0, 1 (no trial completed), 2 (bad input), 130, 143."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+    sys.argv[1:] = ["dry_run=true" if argument == "--dry-run" else argument for argument in arguments]
+    signal.signal(signal.SIGTERM, _terminate)
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # Hydra would print a traceback and exit with status 1; this makes it hand its errors to us
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(
+            config_path=PRIMARY_PATH, config_name="default_config", execution_whitelist=allowed_targets()
+        )(run)()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except (HpoError, HydraException, OmegaConfBaseException) as error:
+        if wants_traceback:
+            traceback.print_exc()
+        print(f"hpo: {_message(error)}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    sys.exit(0)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(TERMINATED)
+
+
+def _message(error: BaseException) -> str:
+    """The error in the user's words: Hydra's composition errors carry theirs in the cause."""
+    lines = [str(error)] if str(error) else []
+    cause = error.__cause__
+    if cause is not None and str(cause) and str(cause) not in str(error):
+        lines.append(str(cause))
+    return "\n".join(lines)

@@ -1,0 +1,31 @@
+"""Which CUDA devices there are, found out without torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hpo.errors import ConfigError
+
+AUTO, CPU, CUDA = "auto", "cpu", "cuda"
+
+
+def cuda_devices(device: str, dev: Path = Path("/dev")) -> tuple[str, ...]:
+    """The devices that trials take turns on, as CUDA_VISIBLE_DEVICES spells them; none for `device=cpu`.
+
+    A CUDA_VISIBLE_DEVICES in the environment is respected as given. Raises ConfigError for an unknown
+    `device`, and for `cuda` where there is none.
+    """
+    if device not in (AUTO, CPU, CUDA):
+        raise ConfigError(f"device={device!r} is not known; allowed are {AUTO}, {CPU} and {CUDA}")
+    if device == CPU:
+        return ()
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        found = tuple(name.strip() for name in given.split(",") if name.strip() not in ("", "-1"))
+    else:
+        numbers = (path.name.removeprefix("nvidia") for path in dev.glob("nvidia[0-9]*"))
+        found = tuple(sorted((number for number in numbers if number.isdigit()), key=int))
+    if device == CUDA and not found:
+        raise ConfigError("device=cuda, but this machine shows no CUDA device; use device=auto or device=cpu")
+    return found

@@ -1,0 +1,52 @@
+"""Interpolations that the stock sweeper's configuration needs: its study, directions and sweeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from hpo.overrides import encode_value
+from hpo.paths import ExperimentPaths
+
+
+def register_resolvers() -> None:
+    for name, resolver in (
+        ("hpo.experiment_id", _experiment_id),
+        ("hpo.study_url", _study_url),
+        ("hpo.directions", _directions),
+        ("hpo.sweeps", _sweeps),
+    ):
+        OmegaConf.register_resolver(name, resolver, replace=True)
+
+
+def _experiment_id(*, _root_: DictConfig) -> str:
+    from hpo.experiment.identity import draw_experiment_id
+
+    return str(_root_.experiment_id or draw_experiment_id(_root_))
+
+
+def _study_url(*, _root_: DictConfig) -> str:
+    from hpo.experiment import sqlite
+
+    paths = ExperimentPaths(Path(_root_.experiment_dir).absolute(), _experiment_id(_root_=_root_))
+    return sqlite.url(paths.study_db)
+
+
+def _directions(*, _root_: DictConfig) -> Any:
+    from hpo.objectives import objectives
+
+    names = [objective.optuna_direction for objective in objectives(_root_)]
+    return names[0] if len(names) == 1 else names
+
+
+def _sweeps(*, _root_: DictConfig) -> dict[str, str]:
+    return {str(key): as_sweep(value) for key, value in (_root_.search_space or {}).items()}
+
+
+def as_sweep(value: Any) -> str:
+    """An entry of search_space in Hydra's sweep grammar: a list is a choice."""
+    if OmegaConf.is_list(value) or isinstance(value, list):
+        return f"choice({','.join(encode_value(item) for item in value)})"
+    return str(value)

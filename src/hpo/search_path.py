@@ -1,0 +1,21 @@
+"""Lets a project keep its own configuration: a ./conf where the command runs comes before hpo's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+PRIMARY_PATH = "pkg://hpo.conf"
+PROVIDER = "user-conf"
+
+
+class UserConfSearchPath(SearchPathPlugin):
+    """Prepends ./conf to hpo's own configuration; does nothing in any other Hydra application."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        is_hpo = any(item.path == PRIMARY_PATH for item in search_path.get_path())
+        user_conf = Path.cwd() / "conf"
+        if is_hpo and user_conf.is_dir():
+            search_path.prepend(PROVIDER, f"file://{user_conf}", anchor=SearchPathQuery(provider="main"))
