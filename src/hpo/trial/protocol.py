@@ -11,13 +11,14 @@ from hpo.paths import TrialPaths
 
 
 class Trial(Protocol):
-    """Handed to a task. `config` is the trial's run configuration, `dir` its directory.
+    """Handed to a task: `number`, `config` (its run configuration) and `dir` (its directory).
 
     A task is any callable `task(trial) -> metrics`: it may report as it goes, should look at `should_stop()`
     after each report, and returns its final metrics (a mapping of names to numbers, or a number when there
     is one objective). Metrics that it reports never block it.
     """
 
+    number: int
     config: DictConfig
     dir: TrialPaths
 

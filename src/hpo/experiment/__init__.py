@@ -1,0 +1,1 @@
+"""One experiment on disk: its directory, its state database, mp.log, and what produced it."""

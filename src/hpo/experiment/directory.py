@@ -1,0 +1,92 @@
+"""Makes the experiment's directory, and leaves nothing behind when that fails."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import DictConfig
+from sqlalchemy.exc import OperationalError
+
+from hpo.errors import ExperimentError
+from hpo.experiment.identity import draw_experiment_id, forget_drawn_ids
+from hpo.paths import ExperimentPaths
+from hpo.records import State
+
+
+@contextmanager
+def new_directory(config: DictConfig) -> Iterator[ExperimentPaths]:
+    """A new, empty experiment directory; removed again when the block that fills it fails.
+
+    Raises ExperimentError when it cannot be written, or when a given experiment_id is taken.
+    """
+    paths = _make(config)
+    try:
+        yield paths
+    except BaseException as error:
+        shutil.rmtree(paths.root, ignore_errors=True)
+        if isinstance(error, OSError | OperationalError):
+            raise _unwritable(paths.root, error) from error
+        raise
+    finally:
+        forget_drawn_ids()
+
+
+def _make(config: DictConfig) -> ExperimentPaths:
+    experiment_dir = Path(config.experiment_dir).absolute()
+    try:
+        experiment_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(experiment_dir, error) from error
+    while True:
+        paths = ExperimentPaths(experiment_dir, config.experiment_id or draw_experiment_id(config))
+        try:
+            paths.root.mkdir()
+        except FileExistsError as error:
+            if config.experiment_id is not None:
+                raise ExperimentError(_taken(paths)) from error
+            forget_drawn_ids()
+        except OSError as error:
+            raise _unwritable(experiment_dir, error) from error
+        else:
+            return paths
+
+
+def check_new(config: DictConfig) -> None:
+    """Raise ExperimentError when the given experiment_id is taken; for what must not make a directory."""
+    if config.experiment_id is not None:
+        paths = ExperimentPaths(Path(config.experiment_dir).absolute(), config.experiment_id)
+        if paths.root.exists():
+            raise ExperimentError(_taken(paths))
+
+
+def _unwritable(path: Path, error: Exception) -> ExperimentError:
+    reason = getattr(error, "strerror", None) or str(getattr(error, "orig", error))
+    return ExperimentError(
+        f"cannot write the experiment into {path}: {reason}.\nChoose another place with experiment_dir=..."
+    )
+
+
+def _taken(paths: ExperimentPaths) -> str:
+    return (
+        f"experiment_id={paths.experiment_id} is taken: {paths.root} exists ({_progress(paths)}).\n"
+        "Nothing is ever overwritten: leave experiment_id out to draw a new one, or choose another."
+    )
+
+
+def _progress(paths: ExperimentPaths) -> str:
+    """How far the experiment on disk got, in words."""
+    if not paths.state_db.exists():
+        return "it has no state database"
+    try:
+        with sqlite3.connect(f"file:{paths.state_db}?mode=ro", uri=True) as connection:
+            rows = connection.execute("SELECT state, COUNT(*) FROM trials GROUP BY state").fetchall()
+    except sqlite3.Error as error:
+        return f"its state database cannot be read: {error}"
+    counts = Counter(dict(rows))
+    finished = sum(counts[state.value] for state in State if state.is_finished)
+    return f"{counts.total()} trials, {finished} finished, {counts[State.COMPLETE.value]} complete"

@@ -1,0 +1,180 @@
+"""The experiment object: opened once, in the scheduler, by whoever drives the trials."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, flag_override
+
+from hpo.devices import cuda_devices
+from hpo.errors import ConfigError
+from hpo.experiment.data_source import find_data_source
+from hpo.experiment.directory import new_directory
+from hpo.experiment.identity import config_hash, trial_id
+from hpo.experiment.progress import Progress
+from hpo.experiment.provenance import collect_in_background
+from hpo.experiment.scheduler_log import LOGGER, SchedulerLog
+from hpo.experiment.state_db import StateDB
+from hpo.objectives import objectives
+from hpo.config import Verbose
+from hpo.overrides import encode
+from hpo.paths import TrialPaths
+from hpo.records import Ended, Event, Report, Started, TrialSpec, Value
+from hpo.resolved import plain, to_yaml
+from hpo.trial.metadata import Metadata
+
+_REPORT_FLUSH_S = 0.5
+
+
+class Experiment:
+    """Writes the experiment's directory: default_config.yaml, the state database, mp.log, trial directories."""
+
+    def __init__(self, config: DictConfig) -> None:
+        """Make the directory and fix, in `config`, what all trials share. Raises HpoError on bad input."""
+        self.objectives = objectives(config)
+        self._fixed: dict[str, Value] = {}
+        devices = cuda_devices(config.device)
+        provenance = collect_in_background([f"cuda:{name}" for name in devices] or ["cpu"])
+        self._source = find_data_source(config)
+        self._digest = config_hash(config)
+        self._fix(config, "threads_per_trial", _threads(config))
+        with new_directory(config) as paths:
+            self.paths = paths
+            self._fix(config, "experiment_dir", str(paths.experiment_dir))
+            self._fix(config, "experiment_id", paths.experiment_id)
+            self._fix(config, "config_hash", self._digest)
+            self._fix(config, "data_source", self._source.name if self._source else None)
+            self._fix(config, "data_digest", self._source.digest if self._source else None)
+            values = plain(_without_hydra(config))
+            paths.config.write_text(to_yaml(values), encoding="utf-8")
+            self._db = StateDB(paths.state_db, paths.experiment_id)
+            self._provenance = provenance.result()
+            self._db.open_experiment(self._row(values))
+            self._log = SchedulerLog(paths.log, silent=config.verbose == Verbose.silent)
+        self.progress = Progress(paths, self.objectives, self._source)
+        self._seed = config.random_seed
+        self._reports: list[Report] = []
+        self._last_flush = time.monotonic()
+        self._say_what_starts(config)
+
+    @property
+    def has_test(self) -> bool:
+        """Whether data is held back on which the best trial is evaluated once."""
+        return self._source is not None and self._source.has_test
+
+    def fixed_overrides(self) -> tuple[str, ...]:
+        """What every trial of this experiment must be composed with, as Hydra overrides."""
+        return tuple(f"++{override}" for override in encode(self._fixed))
+
+    def prepare(self, spec: TrialSpec) -> TrialSpec:
+        """Make the trial's directory and row; the spec that comes back knows its directory."""
+        name = trial_id(spec.number, self._digest, spec.params)
+        paths = self.paths.trial(name)
+        for folder in (paths.root, paths.best_checkpoints, paths.checkpoints, paths.dashboard):
+            folder.mkdir()
+        Metadata(paths.metadata, {}).update(
+            trial_id=name,
+            number=spec.number,
+            attempt=1,
+            experiment_id=self.paths.experiment_id,
+            params=dict(spec.params),
+            log_iteration=0,
+            checkpoint_iteration=0,
+            best_iteration=0,
+            data_source=self._source.name if self._source else None,
+            data_digest=self._source.digest if self._source else None,
+            random_seed=self._seed,
+            **self._provenance.for_trial(),
+        )
+        self._db.add_trial(spec, name, self._source.name if self._source else None)
+        self.progress.waiting(spec, name)
+        return replace(spec, subdir=name)
+
+    def trial(self, number: int) -> TrialPaths:
+        return self.paths.trial(self.progress.trial_id(number))
+
+    def record(self, event: Event) -> None:
+        """Keep an event: started, report or ended."""
+        if isinstance(event, Started):
+            self._db.start_trial(event)
+            LOGGER.info(self.progress.started(event))
+        elif isinstance(event, Report):
+            self._reports.append(event)
+        else:
+            self.flush()
+            self._db.end_trial(event)
+            LOGGER.log(*self.progress.ended(event))
+        if time.monotonic() - self._last_flush > _REPORT_FLUSH_S:
+            self.flush()
+
+    def record_test(self, ended: Ended) -> None:
+        """Keep what the best trial reached on the data held back."""
+        self._db.set_test_metrics(ended.number, ended.metrics)
+        LOGGER.info(self.progress.tested(ended))
+
+    def flush(self) -> None:
+        """Write the reports that wait."""
+        self._db.add_reports(self._reports)
+        self._reports.clear()
+        self._last_flush = time.monotonic()
+
+    def say(self, message: str) -> None:
+        """A line in mp.log and on the terminal."""
+        LOGGER.info(message)
+
+    def close(self, state: str) -> None:
+        """Close the files; `state` is COMPLETE, FAIL or WAITING (interrupted)."""
+        self.flush()
+        self._db.close_experiment(state)
+        LOGGER.info("experiment %s: %s. %s", self.paths.experiment_id, state, self.progress.counts())
+        self._log.close()
+
+    def _fix(self, config: DictConfig, key: str, value: Any) -> None:
+        with flag_override(config, ["struct", "readonly"], False):
+            OmegaConf.update(config, key, value)
+        if value is not None:
+            self._fixed[key] = value
+
+    def _row(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        provenance = asdict(self._provenance)
+        return provenance | {
+            "name": values["name"],
+            "tags": values["tags"],
+            "notes": values["notes"],
+            "config": dict(values),
+            "config_hash": self._digest,
+            "search_space": values["search_space"],
+            "optim_metrics": {entry.name: entry.direction.value for entry in self.objectives},
+            "random_seed": values["random_seed"],
+            "data_source": values["data_source"],
+            "data_digest": values["data_digest"],
+        }
+
+    def _say_what_starts(self, config: DictConfig) -> None:
+        LOGGER.info(
+            "experiment %s in %s: %s trials, %s at a time",
+            self.paths.experiment_id,
+            self.paths.root,
+            config.total_trials,
+            config.concurrent_trials,
+        )
+        if self._source is not None and self._source.warning is not None:
+            LOGGER.warning("WARNING: %s", self._source.warning)
+
+
+def _threads(config: DictConfig) -> int:
+    """The CPU threads of a trial: as given, or an equal share of the cores this process may use."""
+    given = config.threads_per_trial
+    if given == "auto":
+        return max(1, len(os.sched_getaffinity(0)) // max(1, config.concurrent_trials))
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ConfigError(f"threads_per_trial={given} must be auto or a whole number of at least 1")
+    return given
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

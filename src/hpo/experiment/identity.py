@@ -1,0 +1,77 @@
+"""What names an experiment and a trial: a hash of what is trained, and digits drawn for this launch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from hpo.paths import ExperimentPaths
+from hpo.records import Value
+from hpo.resolved import plain
+
+# model, data, training and objectives; the search, its budget and everything operational are not part of it
+_HASHED = (
+    "task",
+    "test_task",
+    "model_config",
+    "data_config",
+    "loss_config",
+    "optimizer_config",
+    "scheduler_config",
+    "train_config",
+    "metrics",
+    "optim_metrics",
+    "random_seed",
+    "eval_epoch",
+    "log_epoch",
+)
+_PATHS = ("root",)
+_NUM_LABEL_DIGITS = 4
+
+# experiment_id drawn in this process and not opened yet: the stock sweeper asks for it before its launcher does
+_drawn: dict[str, str] = {}
+
+
+def config_hash(config: DictConfig) -> str:
+    """The SHA-256 of what is trained: equal for runs that differ in search space, budget or paths alone."""
+    values = plain(config)
+    hashed = {key: _without_paths(values.get(key)) for key in _HASHED}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def draw_experiment_id(config: DictConfig) -> str:
+    """An id such as `1901_aa90` whose directory does not exist; the same until `forget` is called."""
+    label = config_hash(config)
+    if label not in _drawn:
+        _drawn[label] = next(
+            drawn
+            for drawn in (
+                f"{label[:_NUM_LABEL_DIGITS]}_{secrets.token_hex(_NUM_LABEL_DIGITS // 2)}"
+                for _ in iter(int, 1)
+            )
+            if not ExperimentPaths(Path(config.experiment_dir), drawn).root.exists()
+        )
+    return _drawn[label]
+
+
+def forget_drawn_ids() -> None:
+    """Let the next experiment of this process draw an id of its own."""
+    _drawn.clear()
+
+
+def trial_id(number: int, digest: str, params: Mapping[str, Value]) -> str:
+    """A trial's directory name: its number, and four digits of its configuration (`0007_1f3a`)."""
+    text = json.dumps([digest, dict(params)], sort_keys=True, default=str)
+    return f"{number:04d}_{hashlib.sha256(text.encode()).hexdigest()[:_NUM_LABEL_DIGITS]}"
+
+
+def _without_paths(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _without_paths(value) for key, value in node.items() if key not in _PATHS}
+    return node

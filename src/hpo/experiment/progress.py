@@ -1,0 +1,155 @@
+"""What has become of each trial, in memory: the lines of mp.log and the terminal, and the summary."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hpo.objectives import Objective
+from hpo.overrides import encode
+from hpo.paths import ExperimentPaths
+from hpo.records import DataSource, Ended, Started, State, TrialSpec, Value
+
+_SHOWN_DIGITS = 5
+
+
+@dataclass(frozen=True)
+class TrialProgress:
+    """One trial as the scheduler knows it; times in seconds since the epoch."""
+
+    trial_id: str
+    params: Mapping[str, Value]
+    state: State = State.WAITING
+    started: float | None = None
+    ended: float | None = None
+    metrics: Mapping[str, float] | None = None
+    test_metrics: Mapping[str, float] | None = None
+    reason: str | None = None
+
+
+class Progress:
+    """All trials of an experiment, by number."""
+
+    def __init__(
+        self, paths: ExperimentPaths, objectives: tuple[Objective, ...], source: DataSource | None
+    ) -> None:
+        self._paths = paths
+        self._objectives = objectives
+        self._source = source
+        self._trials: dict[int, TrialProgress] = {}
+
+    def waiting(self, spec: TrialSpec, trial_id: str) -> None:
+        self._trials[spec.number] = TrialProgress(trial_id, dict(spec.params))
+
+    def started(self, event: Started) -> str:
+        self._set(event.number, state=State.RUNNING, started=event.time)
+        trial = self._trials[event.number]
+        return (
+            f"trial {trial.trial_id} started on {event.device} (pid {event.pid}): "
+            f"{_spelled(trial.params)} | {self.counts()}"
+        )
+
+    def ended(self, event: Ended) -> tuple[int, str]:
+        """The logging level and the line for a trial's end."""
+        self._set(
+            event.number,
+            state=event.state,
+            ended=event.time,
+            metrics=dict(event.metrics),
+            reason=event.reason,
+        )
+        trial = self._trials[event.number]
+        took = f" after {event.time - trial.started:.1f} s" if trial.started is not None else ""
+        said = event.reason if event.reason else self._shown(event.metrics)
+        if event.reason and event.metrics:
+            said += f" ({self._shown(event.metrics)})"
+        level = logging.WARNING if event.state in (State.FAIL, State.FAIL_RECOVERABLE) else logging.INFO
+        return level, f"trial {trial.trial_id} {event.state.value}{took}: {said} | {self.counts()}"
+
+    def tested(self, event: Ended) -> str:
+        self._set(event.number, test_metrics=dict(event.metrics))
+        return f"trial {self.trial_id(event.number)} on the test data: {_metrics(event.metrics)}"
+
+    def trial_id(self, number: int) -> str:
+        return self._trials[number].trial_id
+
+    def counts(self) -> str:
+        tally = Counter(trial.state for trial in self._trials.values())
+        pruned = sum(count for state, count in tally.items() if state.is_pruned)
+        return (
+            f"{tally[State.RUNNING]} running, {tally[State.WAITING]} waiting, "
+            f"{tally[State.COMPLETE]} complete, {tally[State.FAIL]} failed, {pruned} pruned"
+        )
+
+    @property
+    def num_complete(self) -> int:
+        return sum(trial.state is State.COMPLETE for trial in self._trials.values())
+
+    def unfinished(self) -> list[int]:
+        return [number for number, trial in self._trials.items() if not trial.state.is_finished]
+
+    def best(self, objective: Objective | None = None) -> int | None:
+        """The number of the best complete trial by an objective, the first one unless told."""
+        wanted = objective or self._objectives[0]
+        best: int | None = None
+        for number, trial in self._trials.items():
+            if trial.state is not State.COMPLETE or not math.isfinite(self._value(number, wanted)):
+                continue
+            if best is None or wanted.is_better(self._value(number, wanted), self._value(best, wanted)):
+                best = number
+        return best
+
+    def summary(self) -> str:
+        """What the terminal shows at the end."""
+        lines = ["", f"experiment {self._paths.experiment_id}: {self.counts()}"]
+        if self._source is not None and self._source.warning is not None:
+            lines.append(f"WARNING: {self._source.warning}")
+        failures = [trial for trial in self._trials.values() if trial.state is State.FAIL]
+        if failures:
+            lines.append(f"first failure: trial {failures[0].trial_id}: {failures[0].reason}")
+        for objective in self._objectives:
+            number = self.best(objective)
+            if number is not None:
+                lines += self._best_lines(objective, number)
+        lines.append(f"everything is in {self._paths.root}")
+        return "\n".join(lines)
+
+    def _best_lines(self, objective: Objective, number: int) -> list[str]:
+        trial = self._trials[number]
+        lines = [
+            f"best trial by {objective.name}: {trial.trial_id}",
+            f"  {objective.name} = {_number(self._value(number, objective))}",
+        ]
+        lines += [f"  {override}" for override in encode(trial.params)]
+        if trial.test_metrics:
+            lines.append(f"  on the test data: {_metrics(trial.test_metrics)}")
+        lines.append(f"  directory: {self._paths.trial(trial.trial_id).root}")
+        return lines
+
+    def _value(self, number: int, objective: Objective) -> float:
+        return float((self._trials[number].metrics or {}).get(objective.name, math.nan))
+
+    def _shown(self, metrics: Mapping[str, float]) -> str:
+        """The objectives first, then the other validation metrics."""
+        first = [objective.name for objective in self._objectives if objective.name in metrics]
+        rest = [name for name in metrics if name.startswith("val_") and name not in first]
+        return _metrics({name: metrics[name] for name in first + rest})
+
+    def _set(self, number: int, **changes: Any) -> None:
+        self._trials[number] = replace(self._trials[number], **changes)
+
+
+def _spelled(params: Mapping[str, Value]) -> str:
+    return " ".join(encode(params)) or "the configured values"
+
+
+def _metrics(metrics: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}={_number(value)}" for name, value in metrics.items()) or "no metrics"
+
+
+def _number(value: float) -> str:
+    return f"{value:.{_SHOWN_DIGITS}g}"

@@ -1,0 +1,34 @@
+"""mp.log: what the scheduler did. The terminal shows the same events, one plain line each."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+LOGGER = logging.getLogger("hpo.scheduler")
+_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+class SchedulerLog:
+    """Sends what the scheduler and Optuna log to mp.log, the former to the terminal as well unless `silent`."""
+
+    def __init__(self, path: Path, *, silent: bool) -> None:
+        self._file = logging.FileHandler(path, encoding="utf-8")
+        self._file.setFormatter(logging.Formatter(_FORMAT))
+        self._terminal = logging.StreamHandler(sys.stdout)
+        self._terminal.setFormatter(logging.Formatter("%(message)s"))
+        self._terminal.setLevel(logging.WARNING if silent else logging.INFO)
+        LOGGER.setLevel(logging.INFO)
+        LOGGER.propagate = False
+        LOGGER.addHandler(self._file)
+        LOGGER.addHandler(self._terminal)
+        self._optuna = logging.getLogger("optuna")
+        self._optuna.addHandler(self._file)
+
+    def close(self) -> None:
+        for handler in (self._file, self._terminal):
+            LOGGER.removeHandler(handler)
+        self._optuna.removeHandler(self._file)
+        LOGGER.propagate = True
+        self._file.close()

@@ -1,0 +1,70 @@
+"""SQLite as hpo opens it: WAL on a local filesystem, a rollback journal on a network one."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+_NETWORK_FILESYSTEMS = frozenset(
+    "9p afs beegfs ceph cifs fuse.s3fs fuse.sshfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs "
+    "panfs smb3 smbfs virtiofs".split()
+)
+_BUSY_TIMEOUT_S = 60.0
+
+
+class WalConnection(sqlite3.Connection):
+    """Write-ahead log: readers never stop the writer, and a commit does not wait for the disk.
+
+    A subclass, because it is the only hook that every connection of an engine passes through.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
+class RollbackConnection(sqlite3.Connection):
+    """A rollback journal: a write-ahead log needs shared memory, which a network filesystem lacks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA journal_mode=DELETE")
+        self.execute("PRAGMA synchronous=FULL")
+
+
+def url(path: Path) -> str:
+    """The SQLAlchemy URL of a database file."""
+    return f"sqlite:///{path.absolute()}"
+
+
+def engine_options(path: Path) -> dict[str, Any]:
+    """Keyword arguments of `create_engine` for a database at `path`."""
+    factory = RollbackConnection if is_on_network(path) else WalConnection
+    return {"connect_args": {"factory": factory, "timeout": _BUSY_TIMEOUT_S}}
+
+
+def prepare(path: Path) -> None:
+    """Create the database with its journal mode, which stays with the file whoever opens it."""
+    factory = RollbackConnection if is_on_network(path) else WalConnection
+    sqlite3.connect(path, factory=factory).close()
+
+
+def is_on_network(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
+    """Whether `path` lies on a network filesystem, by the longest mount point that holds it."""
+    try:
+        lines = mounts.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    target = Path(os.path.realpath(path))
+    kinds = {
+        Path(fields[1].encode().decode("unicode_escape")): fields[2]
+        for fields in (line.split() for line in lines)
+        if len(fields) > 2
+    }
+    holding = [mount for mount in kinds if target.is_relative_to(mount)]
+    if not holding:
+        return False
+    return kinds[max(holding, key=lambda mount: len(mount.parts))] in _NETWORK_FILESYSTEMS

@@ -1,0 +1,195 @@
+"""The state database: every trial's configuration, metrics and state, as text, numbers, times and JSON.
+
+One process writes it. Readers open it read-only; see the README for its tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from hpo.experiment import sqlite
+from hpo.records import Ended, Report, Started, State, TrialSpec
+from hpo.resolved import to_json
+
+metadata = sa.MetaData()
+
+experiments = sa.Table(
+    "experiments",
+    metadata,
+    sa.Column("experiment_id", sa.String, primary_key=True),
+    sa.Column("name", sa.String),
+    sa.Column("tags", sa.Text),  # JSON
+    sa.Column("notes", sa.Text),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("config", sa.Text, nullable=False),  # JSON
+    sa.Column("config_hash", sa.String, nullable=False),
+    sa.Column("search_space", sa.Text, nullable=False),  # JSON
+    sa.Column("optim_metrics", sa.Text, nullable=False),  # JSON
+    sa.Column("random_seed", sa.Integer, nullable=False),
+    sa.Column("data_source", sa.String),
+    sa.Column("data_digest", sa.String),
+    sa.Column("command_line", sa.Text),
+    sa.Column("working_directory", sa.Text),
+    sa.Column("git_commit", sa.String),
+    sa.Column("git_dirty", sa.Boolean),
+    sa.Column("git_diff", sa.Text),
+    sa.Column("packages", sa.Text),  # JSON
+    sa.Column("python", sa.String),
+    sa.Column("platform", sa.String),
+    sa.Column("host", sa.String),
+    sa.Column("devices", sa.Text),  # JSON
+    sa.Column("started_at", sa.DateTime, nullable=False),  # UTC, as all times here
+    sa.Column("ended_at", sa.DateTime),
+)
+
+trials = sa.Table(
+    "trials",
+    metadata,
+    sa.Column("experiment_id", sa.String, sa.ForeignKey("experiments.experiment_id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("trial_id", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False, index=True),
+    sa.Column("params", sa.Text, nullable=False),  # JSON
+    sa.Column("config", sa.Text),  # JSON
+    sa.Column("metrics", sa.Text),  # JSON; at the best iteration
+    sa.Column("test_metrics", sa.Text),  # JSON; the best trial's, on data held back
+    sa.Column("reason", sa.Text),
+    sa.Column("traceback", sa.Text),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("host", sa.String),
+    sa.Column("pid", sa.Integer),
+    sa.Column("device", sa.String),
+    sa.Column("data_source", sa.String),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("started_at", sa.DateTime),
+    sa.Column("ended_at", sa.DateTime),
+)
+
+reports = sa.Table(
+    "reports",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("experiment_id", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("metrics", sa.Text, nullable=False),  # JSON
+    sa.Column("time", sa.DateTime, nullable=False),
+    sa.Index("reports_of_a_trial", "experiment_id", "number", "step"),
+)
+
+
+class StateDB:
+    """Writes the state database of one experiment; every method is one transaction."""
+
+    def __init__(self, path: Path, experiment_id: str) -> None:
+        self._experiment_id = experiment_id
+        self._engine = sa.create_engine(sqlite.url(path), **sqlite.engine_options(path))
+        metadata.create_all(self._engine)
+
+    def open_experiment(self, row: Mapping[str, Any]) -> None:
+        """`row` holds columns of `experiments`; containers become JSON."""
+        values = {
+            key: to_json(value) if isinstance(value, dict | list) else value for key, value in row.items()
+        }
+        with self._engine.begin() as connection:
+            connection.execute(
+                experiments.insert(),
+                {**values, "experiment_id": self._experiment_id, "state": State.RUNNING.value}
+                | {"started_at": _now()},
+            )
+
+    def close_experiment(self, state: str) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(
+                experiments.update()
+                .where(experiments.c.experiment_id == self._experiment_id)
+                .values(state=state, ended_at=_now())
+            )
+        self._engine.dispose()
+
+    def add_trial(self, spec: TrialSpec, trial_id: str, data_source: str | None) -> None:
+        row = {
+            "experiment_id": self._experiment_id,
+            "number": spec.number,
+            "trial_id": trial_id,
+            "state": State.WAITING.value,
+            "params": to_json(dict(spec.params)),
+            "attempt": 1,
+            "data_source": data_source,
+            "created_at": _now(),
+        }
+        with self._engine.begin() as connection:
+            connection.execute(_INSERT_TRIAL, row)
+
+    def start_trial(self, started: Started) -> None:
+        self._update(
+            started.number,
+            state=State.RUNNING.value,
+            config=started.config,
+            host=started.host,
+            pid=started.pid,
+            device=started.device,
+            started_at=_utc(started.time),
+        )
+
+    def add_reports(self, batch: Iterable[Report]) -> None:
+        rows = [
+            {
+                "experiment_id": self._experiment_id,
+                "number": report.number,
+                "step": report.step,
+                "metrics": to_json(dict(report.metrics)),
+                "time": _utc(report.time),
+            }
+            for report in batch
+        ]
+        if rows:
+            with self._engine.begin() as connection:
+                connection.execute(_INSERT_REPORT, rows)
+
+    def end_trial(self, ended: Ended) -> None:
+        self._update(
+            ended.number,
+            state=ended.state.value,
+            metrics=to_json(dict(ended.metrics)),
+            reason=ended.reason,
+            traceback=ended.traceback,
+            ended_at=_utc(ended.time),
+        )
+
+    def set_config(self, number: int, config: str) -> None:
+        self._update(number, config=config)
+
+    def set_test_metrics(self, number: int, test_metrics: Mapping[str, float]) -> None:
+        self._update(number, test_metrics=to_json(dict(test_metrics)))
+
+    def _update(self, number: int, **values: Any) -> None:
+        statement = (
+            trials.update()
+            .where(
+                trials.c.experiment_id == sa.bindparam("of_experiment"),
+                trials.c.number == sa.bindparam("of_number"),
+            )
+            .values({column: sa.bindparam(column) for column in values})
+        )
+        with self._engine.begin() as connection:
+            connection.execute(
+                statement, {"of_experiment": self._experiment_id, "of_number": number, **values}
+            )
+
+
+_INSERT_TRIAL = trials.insert()
+_INSERT_REPORT = reports.insert()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)

@@ -1,0 +1,46 @@
+"""metadata.json: what produced a trial and how far it has come."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from hpo.paths import TrialPaths
+
+_TEMPORARY_SUFFIX = ".tmp"
+
+
+class Metadata:
+    """The contents of metadata.json; every `update` replaces the file whole."""
+
+    def __init__(self, path: Path, values: dict[str, Any]) -> None:
+        self._path = path
+        self._values = values
+
+    @classmethod
+    def of(cls, trial: TrialPaths) -> Metadata:
+        """What the scheduler or an earlier attempt left in the trial's directory, or nothing."""
+        try:
+            values = json.loads(trial.metadata.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            values = {}
+        return cls(trial.metadata, values)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._values.get(key, default)
+
+    def update(self, **values: Any) -> None:
+        self._values.update(values)
+        replace_text(self._path, json.dumps(self._values, indent=2, default=str) + "\n")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file whole: a reader sees the old text or the new one, never a part."""
+    temporary = path.with_name(path.name + _TEMPORARY_SUFFIX)
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)  # noqa: PTH105 - half the time of Path.replace, on a path of every log
