@@ -1,0 +1,108 @@
+"""Checks the search space against the configuration before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from hpo.errors import SearchSpaceError
+from hpo.search.space import SearchSpace
+
+_NUM_NEAREST = 3
+
+
+def check_space(space: SearchSpace, config: DictConfig, loader: ConfigLoader) -> None:
+    """Raise one SearchSpaceError that lists every key, option and type that does not fit the configuration."""
+    problems = []
+    for key, distribution in space.distributions.items():
+        if key.startswith(("+", "~")):
+            continue  # Hydra adds it or refuses it when it composes
+        problem = _problem(key, distribution, config, loader)
+        if problem is not None:
+            problems.append(f"{space.origins[key]}\n  {problem}")
+    if problems:
+        raise SearchSpaceError("\n".join(problems))
+
+
+def _problem(
+    key: str, distribution: BaseDistribution, config: DictConfig, loader: ConfigLoader
+) -> str | None:
+    options = loader.get_group_options(key) if "." not in key else []
+    if options:
+        return _unknown_option(key, distribution, options)
+    if not _exists(config, key):
+        known = [*_leaves(OmegaConf.to_container(config, resolve=False)), *loader.list_groups("")]
+        nearest = difflib.get_close_matches(key, known, n=_NUM_NEAREST, cutoff=0.5)
+        hint = f"; the nearest are: {', '.join(nearest)}" if nearest else ""
+        return f"the configuration has no key {key}{hint}"
+    default = OmegaConf.select(config, key)
+    if isinstance(default, DictConfig):
+        return f"{key} is a whole node and not a group; name a key of it: {', '.join(map(str, default))}"
+    for value in _samples(distribution):
+        if not _fits(value, default):
+            return f"{value!r} is a {_kind(value)}, but {key} is a {_kind(default)} ({default!r})"
+        try:
+            OmegaConf.update(config.copy(), key, value)
+        except OmegaConfBaseException as error:
+            return f"{key} cannot be {value!r}: {str(error).splitlines()[0]}"
+    return None
+
+
+def _unknown_option(key: str, distribution: BaseDistribution, options: list[str]) -> str | None:
+    if not isinstance(distribution, CategoricalDistribution):
+        return f"{key} is a config group; search it as a list of its options: {', '.join(options)}"
+    for choice in distribution.choices:
+        if choice not in options:
+            nearest = difflib.get_close_matches(str(choice), options, n=1)
+            hint = f" (did you mean {nearest[0]}?)" if nearest else ""
+            return f"{key} has no option {choice!r}{hint}; there are: {', '.join(sorted(options))}"
+    return None
+
+
+def _exists(config: DictConfig, key: str) -> bool:
+    parent, _, leaf = key.rpartition(".")
+    try:
+        node = OmegaConf.select(config, parent) if parent else config
+    except OmegaConfBaseException:
+        return False
+    if OmegaConf.is_list(node):
+        return leaf.isdigit() and int(leaf) < len(node)
+    return OmegaConf.is_dict(node) and leaf in node
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and name != "hydra":
+            yield from _leaves(value, f"{name}.")
+        elif name != "hydra":
+            yield name
+
+
+def _samples(distribution: BaseDistribution) -> list[Any]:
+    """Values that stand for the whole: every choice, or both bounds."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return [distribution.low, distribution.high]
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a searched value has the type of the key's default; an int widens to a float, null fits all."""
+    if value is None or default is None:
+        return True
+    return _kind(value) == _kind(default)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    return "string" if isinstance(value, str) else type(value).__name__
