@@ -52,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # Hydra would print a traceback and exit with status 1; this makes it hand its errors to us
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        hydra.main(
-            config_path=PRIMARY_PATH, config_name="default_config", execution_whitelist=allowed_targets()
-        )(run)()
+        hydra.main(config_path=PRIMARY_PATH, config_name="default_config", execution_whitelist=allowed_targets())(
+            run
+        )()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except (HpoError, HydraException, OmegaConfBaseException) as error:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 Value = None | bool | int | float | str
 """A value of a searched parameter."""
 
 
-class State(str, Enum):
+class State(StrEnum):
     """Where a trial is; the meaning of each stands in the README."""
 
     WAITING = "WAITING"

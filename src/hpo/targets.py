@@ -55,15 +55,14 @@ def project_file(start: Path) -> Path | None:
 
 def is_allowed(target: str, patterns: tuple[str, ...]) -> bool:
     return any(
-        target.startswith(pattern[:-1]) if pattern.endswith(".*") else target == pattern
-        for pattern in patterns
+        target.startswith(pattern[:-1]) if pattern.endswith(".*") else target == pattern for pattern in patterns
     )
 
 
 def check_targets(config: DictConfig) -> None:
     """Raise TargetError for the first `_target_` in `config` that is not allowed to run."""
     patterns = allowed_targets()
-    for key, target in find_targets(OmegaConf.to_container(config, resolve=False)):
+    for key, target in _checked(OmegaConf.to_container(config, resolve=False)):
         if not is_allowed(target, patterns):
             project = project_file(Path.cwd()) or Path.cwd() / PROJECT_FILE
             line = EXAMPLE.format(package=target.split(".")[0])
@@ -71,6 +70,13 @@ def check_targets(config: DictConfig) -> None:
                 f"{key}._target_ is {target!r}, which is not declared as allowed to run.\n"
                 f"Add under [tool.hpo] in {project}:\n    {line}"
             )
+
+
+def _checked(values: Any) -> Iterator[tuple[str, str]]:
+    """The targets that run in an experiment; of Hydra's own node these are the sampler's."""
+    hydra = values.get("hydra", {})
+    yield from find_targets({key: value for key, value in values.items() if key != "hydra"})
+    yield from find_targets(hydra.get("sweeper", {}).get("sampler"), "hydra.sweeper.sampler")
 
 
 def find_targets(node: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from hpo.config import Verbose
 from hpo.devices import cuda_devices
-from hpo.errors import ConfigError
+from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import new_directory
 from hpo.experiment.identity import config_hash, trial_id
@@ -19,11 +20,10 @@ from hpo.experiment.progress import Progress
 from hpo.experiment.provenance import collect_in_background
 from hpo.experiment.scheduler_log import LOGGER, SchedulerLog
 from hpo.experiment.state_db import StateDB
-from hpo.objectives import objectives
-from hpo.config import Verbose
+from hpo.objectives import objective_values, objectives
 from hpo.overrides import encode
 from hpo.paths import TrialPaths
-from hpo.records import Ended, Event, Report, Started, TrialSpec, Value
+from hpo.records import Ended, Event, Report, Started, State, TrialSpec, Value
 from hpo.resolved import plain, to_yaml
 from hpo.trial.metadata import Metadata
 
@@ -35,12 +35,14 @@ class Experiment:
 
     def __init__(self, config: DictConfig) -> None:
         """Make the directory and fix, in `config`, what all trials share. Raises HpoError on bad input."""
+        check_config(config)
         self.objectives = objectives(config)
         self._fixed: dict[str, Value] = {}
         devices = cuda_devices(config.device)
         provenance = collect_in_background([f"cuda:{name}" for name in devices] or ["cpu"])
         self._source = find_data_source(config)
         self._digest = config_hash(config)
+        self._has_test_task = bool(config.test_task)
         self._fix(config, "threads_per_trial", _threads(config))
         with new_directory(config) as paths:
             self.paths = paths
@@ -64,7 +66,7 @@ class Experiment:
     @property
     def has_test(self) -> bool:
         """Whether data is held back on which the best trial is evaluated once."""
-        return self._source is not None and self._source.has_test
+        return self._has_test_task and self._source is not None and self._source.has_test
 
     def fixed_overrides(self) -> tuple[str, ...]:
         """What every trial of this experiment must be composed with, as Hydra overrides."""
@@ -98,23 +100,30 @@ class Experiment:
         return self.paths.trial(self.progress.trial_id(number))
 
     def record(self, event: Event) -> None:
-        """Keep an event: started, report or ended."""
+        """Keep an event. Raises ObjectiveError when a report or a complete trial lacks an objective."""
         if isinstance(event, Started):
             self._db.start_trial(event)
             LOGGER.info(self.progress.started(event))
         elif isinstance(event, Report):
             self._reports.append(event)
+            objective_values(self.objectives, event.metrics)
         else:
+            if event.state is State.COMPLETE:
+                objective_values(self.objectives, event.metrics)
             self.flush()
             self._db.end_trial(event)
             LOGGER.log(*self.progress.ended(event))
-        if time.monotonic() - self._last_flush > _REPORT_FLUSH_S:
-            self.flush()
+        self.flush_if_due()
 
     def record_test(self, ended: Ended) -> None:
         """Keep what the best trial reached on the data held back."""
         self._db.set_test_metrics(ended.number, ended.metrics)
         LOGGER.info(self.progress.tested(ended))
+
+    def flush_if_due(self) -> None:
+        """Write the reports that have waited long enough to be worth a transaction together."""
+        if time.monotonic() - self._last_flush > _REPORT_FLUSH_S:
+            self.flush()
 
     def flush(self) -> None:
         """Write the reports that wait."""
@@ -126,11 +135,16 @@ class Experiment:
         """A line in mp.log and on the terminal."""
         LOGGER.info(message)
 
-    def close(self, state: str) -> None:
-        """Close the files; `state` is COMPLETE, FAIL or WAITING (interrupted)."""
+    def close(self, state: State, reason: str | None = None) -> None:
+        """Close the files; `state` is COMPLETE, FAIL or WAITING (interrupted), also for trials not at an end."""
         self.flush()
-        self._db.close_experiment(state)
-        LOGGER.info("experiment %s: %s. %s", self.paths.experiment_id, state, self.progress.counts())
+        for number in self.progress.unfinished():
+            ended = Ended(number, state, reason=reason)
+            self._db.end_trial(ended)
+            self.progress.ended(ended)
+        self._db.close_experiment(state.value)
+        said = f" ({reason})" if reason else ""
+        LOGGER.info("experiment %s: %s%s. %s", self.paths.experiment_id, state.value, said, self.progress.counts())
         self._log.close()
 
     def _fix(self, config: DictConfig, key: str, value: Any) -> None:
@@ -170,10 +184,8 @@ def _threads(config: DictConfig) -> int:
     """The CPU threads of a trial: as given, or an equal share of the cores this process may use."""
     given = config.threads_per_trial
     if given == "auto":
-        return max(1, len(os.sched_getaffinity(0)) // max(1, config.concurrent_trials))
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ConfigError(f"threads_per_trial={given} must be auto or a whole number of at least 1")
-    return given
+        return max(1, len(os.sched_getaffinity(0)) // int(config.concurrent_trials))
+    return int(given)
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:

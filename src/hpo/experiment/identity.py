@@ -52,8 +52,7 @@ def draw_experiment_id(config: DictConfig) -> str:
         _drawn[label] = next(
             drawn
             for drawn in (
-                f"{label[:_NUM_LABEL_DIGITS]}_{secrets.token_hex(_NUM_LABEL_DIGITS // 2)}"
-                for _ in iter(int, 1)
+                f"{label[:_NUM_LABEL_DIGITS]}_{secrets.token_hex(_NUM_LABEL_DIGITS // 2)}" for _ in iter(int, 1)
             )
             if not ExperimentPaths(Path(config.experiment_dir), drawn).root.exists()
         )

@@ -85,6 +85,9 @@ class Progress:
             f"{tally[State.COMPLETE]} complete, {tally[State.FAIL]} failed, {pruned} pruned"
         )
 
+    def params(self, number: int) -> Mapping[str, Value]:
+        return self._trials[number].params
+
     @property
     def num_complete(self) -> int:
         return sum(trial.state is State.COMPLETE for trial in self._trials.values())

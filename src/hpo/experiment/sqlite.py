@@ -8,8 +8,28 @@ from pathlib import Path
 from typing import Any
 
 _NETWORK_FILESYSTEMS = frozenset(
-    "9p afs beegfs ceph cifs fuse.s3fs fuse.sshfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs "
-    "panfs smb3 smbfs virtiofs".split()
+    [
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "panfs",
+        "smb3",
+        "smbfs",
+        "virtiofs",
+    ]
 )
 _BUSY_TIMEOUT_S = 60.0
 

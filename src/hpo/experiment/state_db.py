@@ -93,9 +93,7 @@ class StateDB:
 
     def open_experiment(self, row: Mapping[str, Any]) -> None:
         """`row` holds columns of `experiments`; containers become JSON."""
-        values = {
-            key: to_json(value) if isinstance(value, dict | list) else value for key, value in row.items()
-        }
+        values = {key: to_json(value) if isinstance(value, dict | list) else value for key, value in row.items()}
         with self._engine.begin() as connection:
             connection.execute(
                 experiments.insert(),
@@ -178,9 +176,7 @@ class StateDB:
             .values({column: sa.bindparam(column) for column in values})
         )
         with self._engine.begin() as connection:
-            connection.execute(
-                statement, {"of_experiment": self._experiment_id, "of_number": number, **values}
-            )
+            connection.execute(statement, {"of_experiment": self._experiment_id, "of_number": number, **values})
 
 
 _INSERT_TRIAL = trials.insert()

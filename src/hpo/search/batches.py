@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -10,8 +9,9 @@ from hydra.plugins.launcher import Launcher
 
 from hpo.experiment.experiment import Experiment
 from hpo.records import Ended, Event, Started, State, TrialSpec
-from hpo.trial.metadata import Metadata
-from hpo.trial.outcome import read_reports
+from hpo.trial import outcome
+from hpo.trial.attempt import RUN_TEST
+from hpo.trial.metadata import Metadata, seconds
 
 
 class BatchStream:
@@ -50,31 +50,27 @@ class BatchStream:
 
     def _events(self, spec: TrialSpec, result: JobReturn) -> list[Event]:
         paths = self._experiment.trial(spec.number)
+        if RUN_TEST in spec.overrides:
+            tested = outcome.read(spec.number, paths, key=outcome.TEST_OUTCOME)
+            return [tested or _unfinished(spec.number, result)]
         metadata = Metadata.of(paths)
+        if metadata.get("started_at") is None:  # the job broke before the trial began
+            return [_unfinished(spec.number, result)]
         started = Started(
             number=spec.number,
-            pid=metadata.get("pid", 0),
-            host=metadata.get("host", "?"),
-            device=metadata.get("device", "?"),
+            pid=metadata["pid"],
+            host=metadata["host"],
+            device=metadata["device"],
             config=_read_config(paths.config),
-            time=metadata.get("started_at", 0.0),
+            time=seconds(metadata["started_at"]),
         )
-        return [started, *read_reports(spec.number, paths), _ended(spec.number, metadata, result)]
+        ended = outcome.read(spec.number, paths, key=outcome.OUTCOME) or _unfinished(spec.number, result)
+        return [started, *outcome.read_reports(spec.number, paths, self._experiment.objectives), ended]
 
 
-def _ended(number: int, metadata: Metadata, result: JobReturn) -> Ended:
-    outcome: Mapping[str, Any] = metadata.get("outcome", {})
-    if not outcome:
-        error = None if result.status is JobStatus.COMPLETED else result._return_value
-        return Ended(number, State.FAIL, reason=f"the trial left no outcome: {error!r}")
-    return Ended(
-        number,
-        State(outcome["state"]),
-        metrics=outcome["metrics"],
-        reason=outcome["reason"],
-        traceback=outcome["traceback"],
-        time=outcome["time"],
-    )
+def _unfinished(number: int, result: JobReturn) -> Ended:
+    error = None if result.status is JobStatus.COMPLETED else result._return_value
+    return Ended(number, State.FAIL, reason=f"the trial left no outcome: {error!r}")
 
 
 def _read_config(path: Any) -> str | None:

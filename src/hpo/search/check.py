@@ -30,9 +30,7 @@ def check_space(space: SearchSpace, config: DictConfig, loader: ConfigLoader) ->
         raise SearchSpaceError("\n".join(problems))
 
 
-def _problem(
-    key: str, distribution: BaseDistribution, config: DictConfig, loader: ConfigLoader
-) -> str | None:
+def _problem(key: str, distribution: BaseDistribution, config: DictConfig, loader: ConfigLoader) -> str | None:
     options = loader.get_group_options(key) if "." not in key else []
     if options:
         return _unknown_option(key, distribution, options)

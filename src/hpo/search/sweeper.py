@@ -16,6 +16,8 @@ TARGET = "hpo.search.sweeper.HpoSweeper"
 @dataclass
 class HpoSweeperConf:
     _target_: str = TARGET
+    # the sampler is built by the search, with its seed and its space
+    _recursive_: bool = False
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])
 
     # an Optuna sampler; the groups are hydra-optuna-sweeper's, tpe is ours

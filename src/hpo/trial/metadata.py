@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,16 @@ class Metadata:
     def update(self, **values: Any) -> None:
         self._values.update(values)
         replace_text(self._path, json.dumps(self._values, indent=2, default=str) + "\n")
+
+
+def timestamp(seconds: float) -> str:
+    """Seconds since the epoch as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def seconds(text: str) -> float:
+    """The inverse of `timestamp`."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -1,0 +1,57 @@
+"""Checks of the composed configuration that its types do not make, before anything is on disk."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hpo.devices import cuda_devices
+from hpo.errors import ConfigError
+from hpo.objectives import objectives
+from hpo.targets import check_targets
+
+# key -> the smallest value allowed
+_AT_LEAST = {
+    "total_trials": 1,
+    "concurrent_trials": 1,
+    "keep_n_checkpoints": 0,
+    "random_seed": 0,
+    "train_config.batch_size": 1,
+    "train_config.eval_batch_size": 1,
+    "train_config.epochs": 1,
+    "train_config.num_workers": 0,
+}
+_POSITIVE = ("eval_epoch", "log_epoch")
+_AUTO = "auto"
+
+
+def check_config(config: DictConfig) -> None:
+    """Raise ConfigError (or TargetError, ObjectiveError) that names the first value that cannot be."""
+    _check_complete(config)
+    for key, lowest in _AT_LEAST.items():
+        value = OmegaConf.select(config, key)
+        if value is not None and value < lowest:
+            raise ConfigError(f"{key}={value} must be at least {lowest}")
+    for key in _POSITIVE:
+        if not config[key] > 0:
+            raise ConfigError(f"{key}={config[key]} must be above 0")
+    threads = config.threads_per_trial
+    if threads != _AUTO and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise ConfigError(f"threads_per_trial={threads} must be {_AUTO} or a whole number of at least 1")
+    cuda_devices(config.device)
+    objectives(config)
+    check_targets(config)
+
+
+def _check_complete(config: DictConfig) -> None:
+    """Every value is there and every interpolation finds what it names."""
+    for key in (str(name) for name in config if name != "hydra"):
+        missing = OmegaConf.missing_keys(config[key]) if OmegaConf.is_config(config[key]) else set()
+        if missing:
+            names = ", ".join(sorted(f"{key}.{name}" for name in missing))
+            raise ConfigError(f"these keys need a value: {names}")
+        try:
+            if OmegaConf.is_config(config[key]):
+                OmegaConf.to_container(config[key], resolve=True)
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"{error.full_key or key}: {str(error).splitlines()[0]}") from error

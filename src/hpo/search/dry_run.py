@@ -1,0 +1,45 @@
+"""What `--dry-run` shows: the space, the first proposals, and where they would go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from omegaconf import DictConfig
+from optuna.distributions import BaseDistribution
+
+from hpo.experiment.data_source import find_data_source
+from hpo.experiment.directory import check_new
+from hpo.experiment.identity import draw_experiment_id
+from hpo.objectives import objectives
+from hpo.overrides import encode
+from hpo.paths import ExperimentPaths
+from hpo.search.sampler import SamplerChoice
+from hpo.search.study import Study
+
+_NUM_PROPOSALS = 5
+
+
+def describe(config: DictConfig, distributions: Mapping[str, BaseDistribution], choice: SamplerChoice) -> str:
+    """The experiment in words; nothing is written. Raises HpoError as the experiment itself would."""
+    check_new(config)
+    wanted = objectives(config)
+    source = find_data_source(config)
+    paths = ExperimentPaths(
+        Path(config.experiment_dir).absolute(), config.experiment_id or draw_experiment_id(config)
+    )
+    total = int(min(config.total_trials, choice.max_trials))
+    lines = ["dry run: nothing is started and nothing is written", "", "search space:"]
+    lines += [f"  {key}: {distribution}" for key, distribution in distributions.items()] or ["  nothing"]
+    lines += ["objectives:", *(f"  {objective.name}: {objective.direction.value}" for objective in wanted)]
+    if source is not None:
+        lines += ["data:", f"  {source.name} (SHA-256 {source.digest[:12]}...)"]
+        lines += [f"  WARNING: {source.warning}"] if source.warning else []
+    study = Study(choice.sampler, distributions, wanted)
+    shown = min(total, _NUM_PROPOSALS)
+    lines.append(f"first {shown} of {total} trials, {config.concurrent_trials} at a time:")
+    for _ in range(shown):
+        proposal = study.ask()
+        lines.append(f"  {proposal.number}: {' '.join(encode(proposal.params)) or 'the configured values'}")
+    lines += ["directory (the last four digits are drawn at each launch):", f"  {paths.root}"]
+    return "\n".join(lines)

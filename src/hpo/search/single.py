@@ -1,0 +1,60 @@
+"""Without --multirun: one trial with the configured values, in this process, into the same layout."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from omegaconf import DictConfig, flag_override
+from optuna.samplers import RandomSampler
+
+from hpo.config import Verbose
+from hpo.experiment.checks import check_config
+from hpo.search.dry_run import describe
+from hpo.search.inline import InlineStream
+from hpo.search.loop import search
+from hpo.search.sampler import SamplerChoice
+from hpo.search.study import Study
+from hpo.search.sweep import finish, opened, test_best
+
+
+def run_single(config: DictConfig) -> None:
+    """Train once and show the result. Exits with status 1 when the trial failed.
+
+    Raises HpoError for bad input, before anything is on disk.
+    """
+    check_config(config)
+    choice = SamplerChoice(RandomSampler(seed=config.random_seed), max_trials=1)
+    with flag_override(config, ["struct", "readonly"], False):
+        config.search_space = {}
+        config.total_trials = config.concurrent_trials = 1
+    if config.dry_run:
+        print(describe(config, {}, choice))
+        return
+    with opened(config) as experiment, _training_on_terminal(config):
+        stream = InlineStream(config, experiment.paths)
+        study = Study(
+            choice.sampler, {}, experiment.objectives, experiment.paths.study_db, experiment.paths.experiment_id
+        )
+        try:
+            search(study, stream, experiment, fixed=(), total_trials=1, concurrent_trials=1)
+        finally:
+            study.close()
+        test_best(experiment, stream, ())
+    finish(experiment)
+
+
+@contextmanager
+def _training_on_terminal(config: DictConfig) -> Iterator[None]:
+    """Show the lines of train.log as well, unless silent."""
+    logger = logging.getLogger("hpo.train")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    if config.verbose != Verbose.silent:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

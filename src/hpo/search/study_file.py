@@ -1,0 +1,108 @@
+"""Optuna's study on disk, written through: one transaction when a trial is proposed, one when it ends.
+
+The end uses the tables behind RDBStorage, because its public methods take one transaction for each value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+from hpo.experiment import sqlite
+
+
+def _table(model: Any) -> sa.Table:
+    table = model.__table__
+    assert isinstance(table, sa.Table)
+    return table
+
+
+_TRIALS = _table(models.TrialModel)
+_VALUES = _table(models.TrialValueModel)
+_INTERMEDIATE_VALUES = _table(models.TrialIntermediateValueModel)
+_SYSTEM_ATTRIBUTES = _table(models.TrialSystemAttributeModel)
+
+
+class StudyFile:
+    """The study of one experiment in an SQLite file that `optuna.load_study` opens."""
+
+    def __init__(self, path: Path, name: str, directions: Sequence[StudyDirection]) -> None:
+        self._storage = RDBStorage(sqlite.url(path), engine_kwargs=sqlite.engine_options(path))
+        self._study_id = self._storage.create_new_study(directions, name)
+        self._trial_ids: dict[int, int] = {}
+        self._study_attributes: dict[str, Any] = {}
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Add a trial that has been proposed, with its parameters."""
+        self._trial_ids[trial.number] = self._storage.create_new_trial(self._study_id, trial)
+
+    def end(self, trial: FrozenTrial, known_attributes: frozenset[str]) -> None:
+        """Write a trial's end: state, values, reports, and what the sampler noted beyond `known_attributes`."""
+        trial_id = self._trial_ids[trial.number]
+        new_attributes = {key: value for key, value in trial.system_attrs.items() if key not in known_attributes}
+        with self._storage.engine.begin() as connection:
+            for table, rows in (
+                (_INTERMEDIATE_VALUES, _intermediate_rows(trial_id, trial)),
+                (_VALUES, _value_rows(trial_id, trial)),
+                (_SYSTEM_ATTRIBUTES, _attribute_rows(trial_id, new_attributes)),
+            ):
+                if rows:
+                    connection.execute(table.insert(), rows)
+            connection.execute(
+                _TRIALS.update().where(_TRIALS.c.trial_id == trial_id),
+                {"state": trial.state, "datetime_complete": _utc(trial.datetime_complete)},
+            )
+
+    def copy_attributes(self, memory: BaseStorage, study_id: int) -> None:
+        """Write what a sampler has noted about the whole study since the last call."""
+        for key, value in memory.get_study_system_attrs(study_id).items():
+            if self._study_attributes.get(key) != value:
+                self._study_attributes[key] = value
+                self._storage.set_study_system_attr(self._study_id, key, value)
+
+    def close(self) -> None:
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """Optuna's times are local; its tables hold UTC."""
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment is not None else None
+
+
+def _intermediate_rows(trial_id: int, trial: FrozenTrial) -> list[dict[str, Any]]:
+    rows = []
+    for step, value in trial.intermediate_values.items():
+        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+        rows.append(
+            {
+                "trial_id": trial_id,
+                "step": step,
+                "intermediate_value": stored,
+                "intermediate_value_type": kind,
+            }
+        )
+    return rows
+
+
+def _value_rows(trial_id: int, trial: FrozenTrial) -> list[dict[str, Any]]:
+    rows = []
+    for objective, value in enumerate(trial.values or ()):
+        stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+        rows.append({"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind})
+    return rows
+
+
+def _attribute_rows(trial_id: int, attributes: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in attributes.items()
+    ]

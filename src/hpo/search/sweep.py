@@ -1,0 +1,127 @@
+"""One sweep from its arguments to its summary."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, flag_override
+
+from hpo.errors import HpoError
+from hpo.experiment.checks import check_config
+from hpo.experiment.experiment import Experiment
+from hpo.overrides import encode
+from hpo.records import Ended, State, TrialSpec
+from hpo.search.batches import BatchStream
+from hpo.search.check import check_space
+from hpo.search.dry_run import describe
+from hpo.search.loop import search
+from hpo.search.sampler import SamplerChoice, build_sampler
+from hpo.search.space import SearchSpace, read_space
+from hpo.search.stream import Stream
+from hpo.search.study import Study
+from hpo.trial.attempt import RUN_TEST
+
+NONE_COMPLETED = 1
+
+
+def sweep(
+    config: DictConfig,
+    context: HydraContext,
+    launcher: Launcher,
+    sampler_config: DictConfig,
+    arguments: Sequence[str],
+) -> None:
+    """Search until the budget ends, and show the best trial. Exits with status 1 when no trial completed.
+
+    Raises HpoError for bad input, before anything is on disk.
+    """
+    space = read_space(config, arguments, context.config_loader)
+    check_space(space, config, context.config_loader)
+    check_config(config)
+    choice = build_sampler(sampler_config, space.distributions, config.random_seed)
+    with flag_override(config, ["struct", "readonly"], False):
+        config.search_space = dict(space.sweeps)
+    if config.dry_run:
+        print(describe(config, space.distributions, choice))
+        return
+    with opened(config) as experiment:
+        stream = (
+            launcher
+            if isinstance(launcher, Stream)
+            else BatchStream(launcher, config.concurrent_trials, experiment)
+        )
+        try:
+            _run(config, space, choice, stream, experiment)
+        finally:
+            stream.close()
+    finish(experiment)
+
+
+def _run(
+    config: DictConfig, space: SearchSpace, choice: SamplerChoice, stream: Stream, experiment: Experiment
+) -> None:
+    for argument in space.pinned:
+        experiment.say(f"{argument}: pinned by the command line, it leaves the search space")
+    total_trials = int(min(config.total_trials, choice.max_trials))
+    if total_trials < config.total_trials:
+        experiment.say(f"the grid has {total_trials} points, fewer than total_trials={config.total_trials}")
+    fixed = (*space.fixed, *experiment.fixed_overrides())
+    study = Study(
+        choice.sampler,
+        space.distributions,
+        experiment.objectives,
+        experiment.paths.study_db,
+        experiment.paths.experiment_id,
+    )
+    try:
+        search(
+            study,
+            stream,
+            experiment,
+            fixed=fixed,
+            total_trials=total_trials,
+            concurrent_trials=config.concurrent_trials,
+        )
+    finally:
+        study.close()
+    test_best(experiment, stream, fixed)
+
+
+def test_best(experiment: Experiment, stream: Stream, fixed: Sequence[str]) -> None:
+    """Evaluate the best trial, once, on the data that was held back, if any was."""
+    number = experiment.progress.best()
+    if not experiment.has_test or number is None:
+        return
+    params = experiment.progress.params(number)
+    overrides = (*fixed, RUN_TEST, *encode(params))
+    stream.submit(TrialSpec(number, overrides=overrides, subdir=experiment.progress.trial_id(number)))
+    ended: Ended | None = None
+    while ended is None:
+        ended = next((event for event in stream.wait() if isinstance(event, Ended)), None)
+    experiment.record_test(ended)
+
+
+@contextmanager
+def opened(config: DictConfig) -> Iterator[Experiment]:
+    """An experiment that is closed as complete, failed or interrupted, as the block ends."""
+    experiment = Experiment(config)
+    try:
+        yield experiment
+    except HpoError as error:
+        experiment.close(State.FAIL, str(error).splitlines()[0])
+        raise
+    except BaseException as error:
+        experiment.close(State.WAITING, f"interrupted by {type(error).__name__}")
+        raise
+    experiment.close(State.COMPLETE if experiment.progress.num_complete else State.FAIL)
+
+
+def finish(experiment: Experiment) -> None:
+    """Show the summary; exit with status 1 when no trial completed."""
+    print(experiment.progress.summary())
+    if not experiment.progress.num_complete:
+        sys.exit(NONE_COMPLETED)

@@ -1,0 +1,178 @@
+"""One execution of a trial, in the trial's own process: sets it up, runs its task, notes how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from hpo.errors import ConfigError, TrialError
+from hpo.objectives import objective_values, objectives
+from hpo.paths import TrialPaths
+from hpo.recording.protocol import Recorder
+from hpo.records import Ended, Started, State, TrialInfo
+from hpo.resolved import plain, to_json, to_yaml
+from hpo.trial import outcome
+from hpo.trial.handle import TrialHandle
+from hpo.trial.link import Link, current_link
+from hpo.trial.metadata import Metadata, replace_text, timestamp
+
+logger = logging.getLogger("hpo.train")
+
+TEST_TASK = "test_task"
+"""The value of `run_task` with which a finished trial is evaluated on the data held back."""
+
+RUN_TEST = f"++run_task={TEST_TASK}"
+"""The override that selects it."""
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def run_trial(config: DictConfig) -> float | list[float] | None:
+    """The job of a multirun: runs the trial whose directory Hydra chose, and returns its objectives.
+
+    Raises what the task raised, after it has been noted.
+    """
+    if config.experiment_id is None:
+        raise ConfigError(
+            "hpo's trials need hydra/sweeper=hpo, or one of hpo's launchers (hydra/launcher=local): "
+            "with neither there is no experiment directory"
+        )
+    ended = run_attempt(config, TrialPaths(Path(HydraConfig.get().runtime.output_dir)), current_link.get())
+    if config.run_task == TEST_TASK:
+        return None
+    values = objective_values(objectives(config), ended.metrics)
+    return values[0] if len(values) == 1 else list(values)
+
+
+def run_attempt(config: DictConfig, paths: TrialPaths, link: Link) -> Ended:
+    """Run the task that `config.run_task` names; its end goes into metadata.json and through the link.
+
+    Raises what the task raised, and TrialError for a trial that failed otherwise.
+    """
+    if config.run_task != TEST_TASK:
+        link.send(start(config, paths))
+    return finish(config, paths, link)
+
+
+def start(config: DictConfig, paths: TrialPaths) -> Started:
+    """Write the trial's config.yaml, and who runs it."""
+    metadata = Metadata.of(paths)
+    values = _plain(config)
+    replace_text(paths.config, to_yaml(values))
+    started = Started(
+        number=int(metadata["number"]),
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        device=_device(config),
+        config=to_json(values),
+    )
+    metadata.update(pid=started.pid, host=started.host, device=started.device, started_at=timestamp(started.time))
+    return started
+
+
+def finish(config: DictConfig, paths: TrialPaths, link: Link) -> Ended:
+    """Run the task of a trial that has been started; see `run_attempt`."""
+    metadata = Metadata.of(paths)
+    trial = TrialHandle(config, paths, metadata, link)
+    is_test = config.run_task == TEST_TASK
+    error: BaseException | None = None
+    with _train_log(paths):
+        try:
+            ended = _test(trial) if is_test else _train(trial, metadata)
+        except (Exception, SystemExit) as raised:
+            error, ended = raised, outcome.failed(trial.number, raised)
+            logger.error("trial failed\n%s", ended.traceback or ended.reason)
+        outcome.write(metadata, ended, key=outcome.TEST_OUTCOME if is_test else outcome.OUTCOME)
+    link.send(ended)
+    if isinstance(error, Exception):
+        raise error
+    if ended.state is State.FAIL:
+        raise TrialError(ended.reason) from error
+    return ended
+
+
+def _train(trial: TrialHandle, metadata: Metadata) -> Ended:
+    info = TrialInfo(
+        number=trial.number,
+        trial_id=metadata["trial_id"],
+        directory=str(trial.dir.root),
+        config=_plain(trial.config),
+        params=metadata["params"],
+        objectives=tuple(objective.name for objective in trial.objectives),
+    )
+    trial.recorders = _recorders(trial.config, info)
+    metrics: Mapping[str, float] = {}
+    try:
+        metrics = outcome.as_metrics(_call(trial), trial.best, trial.objectives)
+        if trial.best is None:
+            trial.log(metrics)
+        return outcome.completed(trial.number, metrics, trial.objectives)
+    finally:
+        for recorder in trial.recorders:
+            recorder.close(metrics)
+
+
+def _test(trial: TrialHandle) -> Ended:
+    return Ended(trial.number, State.COMPLETE, outcome.as_metrics(_call(trial), None, trial.objectives))
+
+
+def _call(trial: TrialHandle) -> Any:
+    """Import the task, limit its threads, run it."""
+    num_threads = trial.config.threads_per_trial
+    if isinstance(num_threads, int):
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(num_threads)))
+    task = instantiate(trial.config[trial.config.run_task], _partial_=True)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(num_threads, int):
+        torch.set_num_threads(num_threads)
+    return task(trial)
+
+
+def _recorders(config: DictConfig, info: TrialInfo) -> list[Recorder]:
+    return [
+        instantiate(node, _partial_=True)(info)
+        for name, node in config.recorder.items()
+        if node is not None and (name != "tensorboard" or config.tensorboard)
+    ]
+
+
+def _plain(config: DictConfig) -> Mapping[str, Any]:
+    """The run configuration, as it stands in every file."""
+    values: Mapping[str, Any] = plain(
+        OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    )
+    return values
+
+
+def _device(config: DictConfig) -> str:
+    """What the trial was given: the launcher lets it see one CUDA device, or none."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return f"cuda:{visible}" if config.device != "cpu" and visible not in ("", "-1") else "cpu"
+
+
+@contextmanager
+def _train_log(paths: TrialPaths) -> Iterator[None]:
+    """Everything that is logged in this process goes to train.log."""
+    handler = logging.FileHandler(paths.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,86 @@
+"""Checkpoints on disk: the newest few, and the best; each appears whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hpo.paths import TrialPaths
+
+logger = logging.getLogger("hpo.train")
+
+_ITERATION = re.compile(r"_(\d+)\.pt$")
+
+
+class Checkpoints:
+    """The checkpoints of one trial; torch is imported only when one is written or read."""
+
+    def __init__(self, paths: TrialPaths, keep_n: int) -> None:
+        self._paths = paths
+        self._keep_n = keep_n
+
+    def save(
+        self, state: Mapping[str, Any], iteration: int, *, best: bool, before_rename: Callable[[], None]
+    ) -> None:
+        """Write `state` durably as the checkpoint of `iteration`, and as the only best one when `best`.
+
+        `before_rename` is called when the data is on the disk and has not yet got its name.
+        """
+        import torch
+
+        target = self._paths.checkpoint(iteration)
+        temporary = target.with_name(f".{target.name}.tmp")
+        with temporary.open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        before_rename()
+        if best:
+            self._publish_best(temporary, iteration)
+        temporary.replace(target)
+        for old in _by_iteration(self._paths.checkpoints)[self._keep_n :]:
+            old.unlink()
+
+    def restore(self) -> dict[str, Any] | None:
+        """The newest checkpoint that loads, with its tensors on the CPU; None when there is none."""
+        import torch
+
+        found = [*_by_iteration(self._paths.checkpoints), *_by_iteration(self._paths.best_checkpoints)]
+        for path in sorted(found, key=iteration_of, reverse=True):
+            try:
+                state: dict[str, Any] = torch.load(path, map_location="cpu")
+            except Exception as error:  # whatever a damaged file makes of torch.load
+                logger.warning("checkpoint %s cannot be read and is passed over: %s", path, error)
+            else:
+                return state
+        return None
+
+    def _publish_best(self, written: Path, iteration: int) -> None:
+        """Give the file a second name in best_checkpoints, by a hard link where the filesystem has them."""
+        target = self._paths.best_checkpoint(iteration)
+        temporary = target.with_name(f".{target.name}.tmp")
+        temporary.unlink(missing_ok=True)
+        try:
+            temporary.hardlink_to(written)
+        except OSError:
+            shutil.copyfile(written, temporary)
+        temporary.replace(target)
+        for old in _by_iteration(self._paths.best_checkpoints):
+            if old != target:
+                old.unlink()
+
+
+def iteration_of(path: Path) -> int:
+    """The iteration in a checkpoint's file name."""
+    found = _ITERATION.search(path.name)
+    return int(found.group(1)) if found else -1
+
+
+def _by_iteration(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, newest first."""
+    return sorted(folder.glob("*.pt"), key=iteration_of, reverse=True)

@@ -1,0 +1,67 @@
+"""The Trial that a task gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+
+from hpo.objectives import objectives
+from hpo.paths import TrialPaths
+from hpo.recording.protocol import Recorder
+from hpo.records import Report
+from hpo.trial.checkpoints import Checkpoints
+from hpo.trial.link import Link
+from hpo.trial.metadata import Metadata
+from hpo.trial.outcome import numbers
+
+
+class TrialHandle:
+    """Writes what the task logs and saves below `dir`, and sends its reports through `link`."""
+
+    def __init__(self, config: DictConfig, paths: TrialPaths, metadata: Metadata, link: Link) -> None:
+        self.number = int(metadata["number"])
+        self.config = config
+        self.dir = paths
+        self.recorders: Sequence[Recorder] = ()
+        self.best: Mapping[str, float] | None = None
+        self.objectives = objectives(config)
+        self._metadata = metadata
+        self._link = link
+        self._checkpoints = Checkpoints(paths, config.keep_n_checkpoints)
+
+    def log(self, record: Mapping[str, float | int]) -> None:
+        self._log(numbers(record))
+
+    def report(self, metrics: Mapping[str, float | int], step: int) -> None:
+        values = numbers(metrics)
+        progress = {"best_iteration": step} if self._is_best(values) else {}
+        self._log({"current_iteration": step} | values, **progress)
+        if progress:
+            self.best = values
+        self._link.send(Report(self.number, step, values))
+
+    def should_stop(self) -> bool:
+        return self._link.stop_requested()
+
+    def save(self, state: Mapping[str, Any], step: int, *, best: bool = False) -> None:
+        self._checkpoints.save(
+            state, step, best=best, before_rename=lambda: self._metadata.update(checkpoint_iteration=step)
+        )
+
+    def restore(self) -> dict[str, Any] | None:
+        return self._checkpoints.restore()
+
+    def _log(self, record: Mapping[str, float], **progress: int) -> None:
+        for recorder in self.recorders:
+            recorder.log(record)
+        if "current_iteration" in record:
+            progress["log_iteration"] = int(record["current_iteration"])
+        self._metadata.update(**progress)
+
+    def _is_best(self, metrics: Mapping[str, float]) -> bool:
+        first = self.objectives[0]
+        if first.name not in metrics:
+            return False
+        return self.best is None or first.is_better(metrics[first.name], self.best[first.name])

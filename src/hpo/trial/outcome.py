@@ -1,0 +1,108 @@
+"""How a trial ended, kept in metadata.json: for launchers that have no channel, and for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpo.errors import TrialError
+from hpo.objectives import Objective, objective_values
+from hpo.paths import TrialPaths
+from hpo.records import Ended, Report, State
+from hpo.trial.metadata import Metadata, seconds, timestamp
+
+OUTCOME, TEST_OUTCOME = "outcome", "test_outcome"
+
+
+def completed(number: int, metrics: Mapping[str, float], objectives: Sequence[Objective]) -> Ended:
+    """COMPLETE, or FAIL when an objective has no finite value. Raises ObjectiveError for one not there."""
+    values = objective_values(tuple(objectives), metrics)
+    for objective, value in zip(objectives, values, strict=True):
+        if not math.isfinite(value):
+            return Ended(number, State.FAIL, metrics, reason=f"{objective.name} is {value}, which is not finite")
+    return Ended(number, State.COMPLETE, metrics)
+
+
+def failed(number: int, error: BaseException) -> Ended:
+    """FAIL: the reason in one line, and the whole traceback."""
+    if isinstance(error, SystemExit):
+        return Ended(number, State.FAIL, reason=f"the task ended its process: SystemExit({error.code!r})")
+    lines = str(error).strip().splitlines()
+    reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return Ended(number, State.FAIL, reason=reason, traceback="".join(traceback.format_exception(error)))
+
+
+def as_metrics(
+    returned: Any, best: Mapping[str, float] | None, objectives: Sequence[Objective]
+) -> dict[str, float]:
+    """What a task returned, as metrics; None stands for the best of its reports.
+
+    Raises TrialError when it is nothing of that.
+    """
+    if returned is None and best is not None:
+        return dict(best)
+    if isinstance(returned, Mapping):
+        return numbers(returned)
+    try:
+        if len(objectives) == 1 and returned is not None:
+            return {objectives[0].name: float(returned)}
+    except (TypeError, ValueError):
+        pass
+    raise TrialError(
+        f"a task must return a mapping of metrics (or one number for one objective), but returned {returned!r}; "
+        "it may return None when it has reported metrics"
+    )
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics with tensors and numpy scalars made plain. Raises TrialError for what is no number."""
+    try:
+        return {str(name): _number(value) for name, value in metrics.items()}
+    except (TypeError, ValueError) as error:
+        raise TrialError(f"metrics must be numbers, but were {dict(metrics)!r}") from error
+
+
+def _number(value: Any) -> float:
+    return value if type(value) in (int, float) else float(value)
+
+
+def write(metadata: Metadata, ended: Ended, *, key: str) -> None:
+    outcome = {
+        "state": ended.state.value,
+        "metrics": dict(ended.metrics),
+        "reason": ended.reason,
+        "traceback": ended.traceback,
+        "ended_at": timestamp(ended.time),
+    }
+    metadata.update(**{key: outcome})
+
+
+def read(number: int, paths: TrialPaths, *, key: str) -> Ended | None:
+    """The end that the trial noted; None when it came to none."""
+    outcome = Metadata.of(paths).get(key)
+    if not outcome:
+        return None
+    return Ended(
+        number,
+        State(outcome["state"]),
+        metrics=outcome["metrics"],
+        reason=outcome["reason"],
+        traceback=outcome["traceback"],
+        time=seconds(outcome["ended_at"]),
+    )
+
+
+def read_reports(number: int, paths: TrialPaths, objectives: Sequence[Objective]) -> list[Report]:
+    """The evaluations in results.json: the records in which every objective has been measured."""
+    try:
+        records = json.loads(paths.results.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return []
+    return [
+        Report(number, int(record.get("current_iteration", index)), record)
+        for index, record in enumerate(records, start=1)
+        if all(not math.isnan(record.get(objective.name, math.nan)) for objective in objectives)
+    ]
