@@ -27,6 +27,9 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
+_MISTAKES = (HpoError, HydraException, OmegaConfBaseException)
+_wants_traceback = False
+
 run_config.register()
 register_resolvers()
 
@@ -39,7 +42,11 @@ def run(config: DictConfig) -> Any:
         return run_trial(config)
     from hpo.search.single import run_single
 
-    return run_single(config)
+    try:
+        return run_single(config)
+    except _MISTAKES as error:
+        # Hydra would report an exception of its job in its own words
+        _exit_for(error)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -48,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments = sys.argv[1:]
     sys.argv[1:] = ["dry_run=true" if argument == "--dry-run" else argument for argument in arguments]
     signal.signal(signal.SIGTERM, _terminate)
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    global _wants_traceback
+    _wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra would print a traceback and exit with status 1; this makes it hand its errors to us
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -57,12 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         )()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except (HpoError, HydraException, OmegaConfBaseException) as error:
-        if wants_traceback:
-            traceback.print_exc()
-        print(f"hpo: {_message(error)}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+    except _MISTAKES as error:
+        _exit_for(error)
     sys.exit(0)
+
+
+def _exit_for(error: BaseException) -> NoReturn:
+    """Tell the user what is wrong; the traceback only when HYDRA_FULL_ERROR=1 asks for it."""
+    if _wants_traceback:
+        traceback.print_exception(error)
+    print(f"hpo: {_message(error)}", file=sys.stderr)
+    sys.exit(BAD_INPUT)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -23,6 +25,7 @@ _AT_LEAST = {
 }
 _POSITIVE = ("eval_epoch", "log_epoch")
 _AUTO = "auto"
+_EXPERIMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def check_config(config: DictConfig) -> None:
@@ -38,6 +41,10 @@ def check_config(config: DictConfig) -> None:
     threads = config.threads_per_trial
     if threads != _AUTO and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise ConfigError(f"threads_per_trial={threads} must be {_AUTO} or a whole number of at least 1")
+    if config.experiment_id is not None and not _EXPERIMENT_ID.fullmatch(config.experiment_id):
+        raise ConfigError(
+            f"experiment_id={config.experiment_id!r} must be a plain file name: letters, digits, '.', '_' and '-'"
+        )
     cuda_devices(config.device)
     objectives(config)
     check_targets(config)

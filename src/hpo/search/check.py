@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hpo.errors import SearchSpaceError
+from hpo.overrides import encode
 from hpo.search.space import SearchSpace
 
 _NUM_NEAREST = 3
@@ -21,9 +23,10 @@ def check_space(space: SearchSpace, config: DictConfig, loader: ConfigLoader) ->
     """Raise one SearchSpaceError that lists every key, option and type that does not fit the configuration."""
     problems = []
     for key, distribution in space.distributions.items():
-        if key.startswith(("+", "~")):
-            continue  # Hydra adds it or refuses it when it composes
-        problem = _problem(key, distribution, config, loader)
+        if key.startswith("+"):
+            problem = _problem_of_addition(key, distribution, space, config, loader)
+        else:
+            problem = _problem(key, distribution, config, loader)
         if problem is not None:
             problems.append(f"{space.origins[key]}\n  {problem}")
     if problems:
@@ -52,6 +55,19 @@ def _problem(key: str, distribution: BaseDistribution, config: DictConfig, loade
     return None
 
 
+def _problem_of_addition(
+    key: str, distribution: BaseDistribution, space: SearchSpace, config: DictConfig, loader: ConfigLoader
+) -> str | None:
+    """A key that the configuration lacks and the user adds: Hydra composes it, or says why not."""
+    if key.lstrip("+").partition(".")[0] == "search_space":
+        return "a sweep on the command line is part of the search space as it is: leave out search_space."
+    try:
+        loader.load_sweep_config(config, [*space.fixed, *encode({key: _samples(distribution)[0]})])
+    except (HydraException, OmegaConfBaseException) as error:
+        return str(error.__cause__ or error).splitlines()[0]
+    return None
+
+
 def _unknown_option(key: str, distribution: BaseDistribution, options: list[str]) -> str | None:
     if not isinstance(distribution, CategoricalDistribution):
         return f"{key} is a config group; search it as a list of its options: {', '.join(options)}"
@@ -77,9 +93,11 @@ def _exists(config: DictConfig, key: str) -> bool:
 def _leaves(node: Any, prefix: str = "") -> Iterator[str]:
     for key, value in node.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict) and name != "hydra":
+        if name in ("hydra", "search_space"):
+            continue
+        if isinstance(value, dict):
             yield from _leaves(value, f"{name}.")
-        elif name != "hydra":
+        else:
             yield name
 
 

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, flag_override
+from omegaconf.errors import OmegaConfBaseException
 
 from hpo.errors import HpoError
 from hpo.experiment.checks import check_config
@@ -111,7 +113,7 @@ def opened(config: DictConfig) -> Iterator[Experiment]:
     experiment = Experiment(config)
     try:
         yield experiment
-    except HpoError as error:
+    except (HpoError, HydraException, OmegaConfBaseException) as error:
         experiment.close(State.FAIL, str(error).splitlines()[0])
         raise
     except BaseException as error:

@@ -115,7 +115,7 @@ def _train(trial: TrialHandle, metadata: Metadata) -> Ended:
     metrics: Mapping[str, float] = {}
     try:
         metrics = outcome.as_metrics(_call(trial), trial.best, trial.objectives)
-        if trial.best is None:
+        if not trial.has_reported:
             trial.log(metrics)
         return outcome.completed(trial.number, metrics, trial.objectives)
     finally:

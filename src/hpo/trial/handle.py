@@ -26,6 +26,7 @@ class TrialHandle:
         self.dir = paths
         self.recorders: Sequence[Recorder] = ()
         self.best: Mapping[str, float] | None = None
+        self.has_reported = False
         self.objectives = objectives(config)
         self._metadata = metadata
         self._link = link
@@ -35,6 +36,7 @@ class TrialHandle:
         self._log(numbers(record))
 
     def report(self, metrics: Mapping[str, float | int], step: int) -> None:
+        self.has_reported = True
         values = numbers(metrics)
         progress = {"best_iteration": step} if self._is_best(values) else {}
         self._log({"current_iteration": step} | values, **progress)

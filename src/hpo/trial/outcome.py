@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo.errors import TrialError
-from hpo.objectives import Objective, objective_values
+from hpo.objectives import Objective
 from hpo.paths import TrialPaths
 from hpo.records import Ended, Report, State
 from hpo.trial.metadata import Metadata, seconds, timestamp
@@ -18,9 +18,9 @@ OUTCOME, TEST_OUTCOME = "outcome", "test_outcome"
 
 
 def completed(number: int, metrics: Mapping[str, float], objectives: Sequence[Objective]) -> Ended:
-    """COMPLETE, or FAIL when an objective has no finite value. Raises ObjectiveError for one not there."""
-    values = objective_values(tuple(objectives), metrics)
-    for objective, value in zip(objectives, values, strict=True):
+    """COMPLETE, or FAIL when an objective is not finite; one that is missing is the scheduler's to judge."""
+    for objective in objectives:
+        value = metrics.get(objective.name, 0.0)
         if not math.isfinite(value):
             return Ended(number, State.FAIL, metrics, reason=f"{objective.name} is {value}, which is not finite")
     return Ended(number, State.COMPLETE, metrics)
@@ -96,7 +96,7 @@ def read(number: int, paths: TrialPaths, *, key: str) -> Ended | None:
 
 
 def read_reports(number: int, paths: TrialPaths, objectives: Sequence[Objective]) -> list[Report]:
-    """The evaluations in results.json: the records in which every objective has been measured."""
+    """The evaluations in results.json: the records in which no objective stands as not measured."""
     try:
         records = json.loads(paths.results.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
@@ -104,5 +104,5 @@ def read_reports(number: int, paths: TrialPaths, objectives: Sequence[Objective]
     return [
         Report(number, int(record.get("current_iteration", index)), record)
         for index, record in enumerate(records, start=1)
-        if all(not math.isnan(record.get(objective.name, math.nan)) for objective in objectives)
+        if not any(math.isnan(record.get(objective.name, 0.0)) for objective in objectives)
     ]
