@@ -1,0 +1,1 @@
+"""The training loop: the task that ships with hpo."""

@@ -1,0 +1,48 @@
+"""Instantiates the nodes of a run configuration that the training loop is put together from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torchmetrics import Metric
+
+from hpo.errors import ConfigError
+
+
+def is_node(node: Any) -> bool:
+    """Whether there is anything to instantiate: a node without `_target_` stands for none."""
+    return OmegaConf.is_dict(node) and node.get("_target_") is not None
+
+
+def build(config: DictConfig, key: str) -> Any:
+    """The object that `config[key]` describes. Raises ConfigError where it describes none."""
+    return instantiate(_required(config, key), _convert_="all")
+
+
+def build_partial(config: DictConfig, key: str) -> Callable[..., Any]:
+    """What `config[key]` describes, waiting for the arguments that the loop has; `_partial_` may be left out."""
+    # plain containers, since a checkpoint keeps an optimizer's arguments
+    partial: Callable[..., Any] = instantiate(_required(config, key), _convert_="all", _partial_=True)
+    return partial
+
+
+def build_metrics(config: DictConfig, device: torch.device) -> dict[str, Metric]:
+    """A fresh set of the configured metrics, in their order."""
+    metrics = {}
+    for name, node in config.metrics.items():
+        if not is_node(node):
+            continue
+        if name == "loss":
+            raise ConfigError("metrics.loss: the loss is recorded by itself; give the metric another name")
+        metrics[str(name)] = instantiate(node, _convert_="all").to(device)
+    return metrics
+
+
+def _required(config: DictConfig, key: str) -> Any:
+    if not is_node(config[key]):
+        raise ConfigError(f"{key} has no _target_, and the training loop needs one; choose an option: {key}=...")
+    return config[key]

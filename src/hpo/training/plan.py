@@ -1,0 +1,56 @@
+"""At which optimizer steps the loop evaluates and logs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from omegaconf import DictConfig
+
+from hpo.errors import ConfigError
+
+# 0.1 epochs of 10 steps, three times, are not quite 3 steps in floating point
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps are counted from 1; `evaluate` and `log` both hold the last one."""
+
+    epochs: int
+    steps_per_epoch: int
+    evaluate: frozenset[int]
+    log: frozenset[int]
+
+    @classmethod
+    def of(cls, config: DictConfig, steps_per_epoch: int) -> Plan:
+        epochs = config.train_config.epochs
+        return cls(
+            epochs,
+            steps_per_epoch,
+            evaluate=_due("eval_epoch", config.eval_epoch, epochs, steps_per_epoch),
+            log=_due("log_epoch", config.log_epoch, epochs, steps_per_epoch),
+        )
+
+    @property
+    def total_steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+
+def check_train_config(config: DictConfig) -> None:
+    """Raise ConfigError for a count that is not positive."""
+    for key in ("batch_size", "eval_batch_size", "epochs"):
+        if config[key] < 1:
+            raise ConfigError(f"train_config.{key}={config[key]} must be at least 1")
+    if config.num_workers < 0:
+        raise ConfigError(f"train_config.num_workers={config.num_workers} must be at least 0")
+
+
+def _due(key: str, every_epochs: float, epochs: int, steps_per_epoch: int) -> frozenset[int]:
+    """The first step at or after each multiple of `every_epochs`, and the last step."""
+    if not every_epochs > 0:
+        raise ConfigError(f"{key}={every_epochs} must be above 0; it counts epochs, and 0.5 is twice in each")
+    total = epochs * steps_per_epoch
+    every_steps = max(every_epochs * steps_per_epoch, 1.0)
+    multiples = range(1, math.floor(total / every_steps + _ROUNDING) + 1)
+    return frozenset((*(math.ceil(count * every_steps - _ROUNDING) for count in multiples), total))

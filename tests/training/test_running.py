@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torchmetrics import MeanSquaredError
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+from hpo.errors import ConfigError
+from hpo.training import running as module
+from hpo.training.running import Running
+
+SCORES = torch.eye(3)
+
+
+def test_a_smaller_batch_weighs_less():
+    running = Running({})
+    running.add(torch.tensor(1.0), SCORES, torch.tensor([0, 1, 2]))
+    running.add(torch.tensor(5.0), SCORES[:1], torch.tensor([0]))
+    assert running.compute() == {"loss": 2.0}
+
+
+def test_metrics_see_all_samples_and_start_again():
+    running = Running({"accuracy": MulticlassAccuracy(3, average="micro")})
+    running.add(torch.tensor(1.0), SCORES, torch.tensor([0, 1, 0]))
+    running.add(torch.tensor(1.0), SCORES[:1], torch.tensor([0]))
+    assert running.compute()["accuracy"] == 0.75
+    running.add(torch.tensor(1.0), SCORES[:1], torch.tensor([1]))
+    assert running.compute() == {"loss": 1.0, "accuracy": 0.0}
+
+
+@pytest.mark.parametrize("limit", ["_MAX_BUFFERED_BATCHES", "_MAX_BUFFERED_BYTES"])
+def test_a_full_buffer_is_taken_in_without_changing_the_result(monkeypatch, limit):
+    torch.manual_seed(0)
+    batches = [
+        (torch.rand(()), torch.rand(size, 3), torch.randint(3, (size,))) for size in torch.randint(1, 9, (50,))
+    ]
+    results = []
+    for size in (None, 3):
+        if size is not None:
+            monkeypatch.setattr(module, limit, size)
+        running = Running({"accuracy": MulticlassAccuracy(3, average="macro")})
+        for batch in batches:
+            running.add(*batch)
+        assert len(running._losses) < (3 if size else 51)
+        results.append(running.compute())
+    assert results[0] == pytest.approx(results[1])
+
+
+def test_nothing_is_kept_of_the_graph():
+    running = Running({"error": MeanSquaredError()})
+    outputs = torch.ones(2, 1, requires_grad=True) * 2
+    running.add(outputs.mean(), outputs, torch.ones(2, 1))
+    assert not running._losses[0].requires_grad
+    assert not running._outputs[0].requires_grad
+    assert running.compute() == {"loss": 2.0, "error": 1.0}
+
+
+def test_a_metric_that_is_no_number_is_named():
+    running = Running({"confusion": MulticlassConfusionMatrix(3)})
+    running.add(torch.tensor(1.0), SCORES, torch.tensor([0, 1, 2]))
+    with pytest.raises(ConfigError, match=r"metrics\.confusion must compute one number, .* shape \(3, 3\)"):
+        running.compute()
