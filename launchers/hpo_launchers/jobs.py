@@ -1,0 +1,117 @@
+"""From a trial's spec to the configuration that its job runs with, as Hydra's own launchers compose it."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import cloudpickle
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from omegaconf import Container, DictConfig, OmegaConf, flag_override, open_dict
+
+from hpo.records import TrialSpec, Value
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A composed configuration, pickled, and what sets this trial's apart from it.
+
+    `template` is one object for all the jobs that share it, so that it is shipped once.
+    """
+
+    number: int
+    template: bytes
+    subdir: str | None = None
+    params: Mapping[str, Value] = field(default_factory=dict)
+    overrides: tuple[str, ...] | None = None
+
+    def config(self) -> DictConfig:
+        """The configuration, with `hydra.job.num` and `hydra.job.id` set; runs where the trial runs."""
+        config: DictConfig = pickle.loads(self.template)
+        for key, value in self.params.items():
+            OmegaConf.update(config, key, value, merge=True)
+        with flag_override(config.hydra, "readonly", False), open_dict(config):
+            config.hydra.job.id = str(self.number)
+            config.hydra.job.num = self.number
+            if self.overrides is not None:
+                config.hydra.overrides.task = list(self.overrides)
+            if self.subdir is not None:
+                config.hydra.sweep.subdir = self.subdir
+        return config
+
+
+class Composer:
+    """Composes each set of fixed overrides once, and lets a trial differ from it by plain values of leaves.
+
+    A full composition takes 55 ms, a job from a template under 2. Whatever is not a plain value of an
+    existing leaf (an option of a config group, a key that is new) is composed in full.
+    """
+
+    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
+        self._loader = loader
+        self._master = master
+        self._templates: dict[tuple[str, ...], _Template] = {}
+
+    def job(self, spec: TrialSpec) -> Job:
+        if spec.params:
+            template = self._template(spec.fixed)
+            if all(template.is_leaf(key) for key in spec.params):
+                overrides = tuple(text for text in spec.overrides if not _is_for_hydra(text))
+                return Job(spec.number, template.pickled, spec.subdir, dict(spec.params), overrides)
+        return Job(spec.number, _pickled(self._compose(spec.overrides)), spec.subdir)
+
+    def _template(self, fixed: tuple[str, ...]) -> _Template:
+        if fixed not in self._templates:
+            self._templates[fixed] = _Template(self._loader, self._compose(fixed))
+        return self._templates[fixed]
+
+    def _compose(self, overrides: tuple[str, ...]) -> DictConfig:
+        return self._loader.load_sweep_config(self._master, list(overrides))
+
+
+class _Template:
+    def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
+        self._loader = loader
+        self._config = config
+        self._is_leaf: dict[str, bool] = {}
+        self.pickled = _pickled(config)
+
+    def is_leaf(self, key: str) -> bool:
+        """Whether an override of `key` by a scalar does no more than replace one value."""
+        if key not in self._is_leaf:
+            self._is_leaf[key] = self._find_out(key)
+        return self._is_leaf[key]
+
+    def _find_out(self, key: str) -> bool:
+        if not _PLAIN_KEY.fullmatch(key) or _is_for_hydra(key) or self._is_group(key):
+            return False
+        *above, name = key.split(".")
+        parent: Any = self._config
+        for part in above:
+            if OmegaConf.is_missing(parent, part) or OmegaConf.is_interpolation(parent, part):
+                return False
+            parent = parent.get(part)
+            if not isinstance(parent, DictConfig):
+                return False
+        if name not in parent:
+            return False
+        if OmegaConf.is_missing(parent, name) or OmegaConf.is_interpolation(parent, name):
+            return True
+        return not isinstance(parent[name], Container)
+
+    def _is_group(self, key: str) -> bool:
+        return "." not in key and bool(self._loader.get_group_options(key, ObjectType.CONFIG))
+
+
+def _pickled(config: DictConfig) -> bytes:
+    return bytes(cloudpickle.dumps(config, protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def _is_for_hydra(override: str) -> bool:
+    return override.lstrip("+~").startswith(("hydra.", "hydra/"))

@@ -1,0 +1,1 @@
+"""A fresh process for each trial, on this machine: `hydra/launcher=local`."""

@@ -1,0 +1,129 @@
+"""The socket between a trial and its scheduler: frames of pickles go up, one byte that says stop comes down."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.records import Ended, Event, Report
+
+_HEADER = struct.Struct("!I")
+_STOP = b"s"
+_CHUNK_BYTES = 1 << 18
+_MAX_BUFFERED_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A trial's last frame: what Hydra returned, pickled by cloudpickle, where somebody wants it."""
+
+    ended: Ended
+    result: bytes | None
+
+
+class ChannelLink:
+    """The trial's end, a hpo.trial.link.Link: nothing here waits, but for `flush` with its limit."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._connection = connection
+        self._pid = os.getpid()
+        self._buffer = bytearray()
+        self._is_stopped = False
+        self.has_ended = False
+
+    def send(self, event: Event) -> None:
+        # a process that the trial forked must not write into its frames
+        if os.getpid() != self._pid:
+            return
+        if isinstance(event, Report) and len(self._buffer) > _MAX_BUFFERED_BYTES:
+            return
+        self.has_ended = self.has_ended or isinstance(event, Ended)
+        self.send_frame(event)
+
+    def send_frame(self, frame: Any) -> None:
+        data = pickle.dumps(frame, protocol=pickle.HIGHEST_PROTOCOL)
+        self._buffer += _HEADER.pack(len(data))
+        self._buffer += data
+        self._send_buffered()
+
+    def stop_requested(self) -> bool:
+        if not self._is_stopped and os.getpid() == self._pid:
+            try:
+                # an end of file says that the scheduler is gone
+                self._is_stopped = self._connection.recv(1) in (_STOP, b"")
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._is_stopped = True
+        return self._is_stopped
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until everything is with the scheduler, or it is gone, or the time is up."""
+        deadline = time.monotonic() + timeout_s
+        while self._buffer and (left_s := deadline - time.monotonic()) > 0:
+            select.select([], [self._connection], [], left_s)
+            self._send_buffered()
+
+    def _send_buffered(self) -> None:
+        try:
+            while self._buffer:
+                num_sent = self._connection.send(self._buffer[:_CHUNK_BYTES])
+                del self._buffer[:num_sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._buffer.clear()
+
+
+class FrameReader:
+    """The scheduler's end."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._connection = connection
+        self._buffer = bytearray()
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def read(self) -> tuple[list[Any], bool]:
+        """The frames that have arrived in full, and whether more can come."""
+        is_open = True
+        try:
+            while chunk := self._connection.recv(_CHUNK_BYTES):
+                self._buffer += chunk
+            is_open = False
+        except BlockingIOError:
+            pass
+        except OSError:
+            is_open = False
+        return list(self._frames()), is_open
+
+    def stop(self) -> None:
+        with contextlib.suppress(OSError):  # it may have ended already
+            self._connection.send(_STOP)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _frames(self) -> Iterator[Any]:
+        start = 0
+        while len(self._buffer) >= start + _HEADER.size:
+            (size,) = _HEADER.unpack_from(self._buffer, start)
+            body = start + _HEADER.size
+            if len(self._buffer) < body + size:
+                break
+            # a view, so that thousands of reports are not copied thousands of times
+            with memoryview(self._buffer)[body : body + size] as view:
+                yield pickle.loads(view)
+            start = body + size
+        del self._buffer[:start]

@@ -1,0 +1,141 @@
+"""The process of one trial, from its first line to its last."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import os
+import pickle
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+from hydra.core.utils import JobReturn
+from hydra.types import HydraContext
+
+from hpo.paths import TrialPaths
+from hpo.trial.link import current_link
+from hpo_launchers import _hydra, execution
+from hpo_launchers.jobs import Job
+from hpo_launchers.local import _blob, _lifeline
+from hpo_launchers.local._channel import ChannelLink, Returned
+
+_FLUSH_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all trials of a launcher share: the scheduler's process as a job expects it, and the task."""
+
+    environment: Mapping[str, str]
+    working_directory: str
+    path: tuple[str, ...]
+    arguments: tuple[str, ...]
+    # pickled by cloudpickle: (task function, callbacks, execution whitelist, job name, resolvers)
+    job: bytes
+    wants_result: bool
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one trial is told; its job's template travels in a file of its own, which jobs share."""
+
+    job: Job
+    environment: Mapping[str, str]
+
+
+def main(fds: list[int]) -> None:
+    """The whole of a process that was not forked from a server with everything imported."""
+    sys.exit(run(fds))
+
+
+def run(fds: list[int]) -> int:
+    """Run the trial that the blobs among `fds` describe; returns the exit code of its process."""
+    channel, lifeline, surroundings_fd, template_fd, order_fd = fds
+    _lifeline.hold(lifeline)
+    link = ChannelLink(socket.socket(fileno=channel))
+    order: Order = pickle.loads(_blob.read(order_fd))
+    surroundings: Surroundings = pickle.loads(_blob.read(surroundings_fd))
+    template = _blob.read(template_fd)
+    for fd in (surroundings_fd, template_fd, order_fd):
+        os.close(fd)
+    _settle(surroundings, order)
+    current_link.set(link)
+    job = replace(order.job, template=template)
+    try:
+        result = _run_job(job, surroundings, link)
+        ended = execution.ended(job.number, result)
+    except BaseException as error:  # also what could not be unpickled or composed
+        result = execution.failed_return(error, job.overrides)
+        ended = execution.failure(job.number, error)
+    _leave()
+    wants_result = surroundings.wants_result or not link.has_ended
+    link.send_frame(Returned(replace(ended, result=None), _pickled(result) if wants_result else None))
+    link.flush(_FLUSH_TIMEOUT_S)
+    return 0
+
+
+def _run_job(job: Job, surroundings: Surroundings, link: ChannelLink) -> JobReturn:
+    task_function, callbacks, whitelist, name, resolvers = cloudpickle.loads(surroundings.job)
+    _hydra.restore(name, resolvers)
+    config = job.config()
+    if job.subdir is not None:
+        _write_into(Path(config.hydra.sweep.dir) / job.subdir)
+    if not execution.is_run_config(config):
+        link.send(execution.started(job.number))
+    # no trial composes again, and a loader holds every configuration it has read
+    context = HydraContext(None, callbacks, whitelist)  # type: ignore[arg-type]
+    return execution.run(config, context, task_function, interruptible=False)
+
+
+def _settle(surroundings: Surroundings, order: Order) -> None:
+    os.environ.clear()
+    os.environ.update({**surroundings.environment, **order.environment})
+    os.chdir(surroundings.working_directory)
+    sys.path[:] = surroundings.path
+    sys.argv[:] = surroundings.arguments
+    for stream in (sys.stdout, sys.stderr):
+        # what a trial printed must be there when it dies
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # a crash in C leaves the Python lines that led to it
+    faulthandler.enable()
+
+
+def _write_into(directory: Path) -> None:
+    """Let what this process prints, and what it starts prints, go to the trial's log."""
+    if directory.is_dir():
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        fd = os.open(TrialPaths(directory).log, flags, 0o644)
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+        os.close(fd)
+
+
+def _leave() -> None:
+    """What the interpreter does at its end, but for taking every module apart."""
+    with contextlib.suppress(Exception):
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
+    with contextlib.suppress(Exception):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
+def _pickled(result: JobReturn) -> bytes:
+    try:
+        return bytes(cloudpickle.dumps(result))
+    except Exception as error:
+        described = TypeError(f"the job's return value cannot be sent to the scheduler: {error!r}")
+        return bytes(cloudpickle.dumps(execution.failed_return(described, result.overrides)))
+
+
+def unpickled(result: bytes | None) -> Any:
+    """The JobReturn that a trial sent, in the scheduler."""
+    return None if result is None else cloudpickle.loads(result)

@@ -1,0 +1,98 @@
+"""Opens the stream of local processes for a launcher that Hydra has set up."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import weakref
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from hpo.devices import cuda_devices
+from hpo.errors import ConfigError
+from hpo_launchers import _hydra, execution
+from hpo_launchers.jobs import Composer
+from hpo_launchers.local._child import Surroundings
+from hpo_launchers.local._preload import modules_for
+from hpo_launchers.local._processes import Processes
+from hpo_launchers.local._stream import LocalStream
+
+_START_METHODS = ("forkserver", "spawn")
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+def open_stream(
+    owner: Any,
+    context: HydraContext,
+    task_function: TaskFunction,
+    config: DictConfig,
+    *,
+    concurrency: int | None,
+    start_method: str,
+    preload: list[str],
+    stop_timeout_s: float,
+) -> LocalStream:
+    """Start the server, and return the stream, which is closed when `owner` or this process comes to its end."""
+    if start_method not in _START_METHODS:
+        raise ConfigError(
+            f"hydra.launcher.start_method={start_method} is not known; "
+            f"allowed are {' and '.join(_START_METHODS)}"
+        )
+    if concurrency is not None and concurrency < 1:
+        raise ConfigError(f"hydra.launcher.concurrency must be at least 1 but got {concurrency}")
+    is_forking = start_method == "forkserver"
+    modules = [*modules_for(config), *preload] if is_forking else []
+    stream = LocalStream(
+        Composer(context.config_loader, config),
+        lambda: Processes(modules, is_forking=is_forking),
+        lambda wants_result: _surroundings(context, task_function, config, wants_result),
+        capacity=concurrency or num_cores(),
+        environments=_environments(config),
+        stop_timeout_s=stop_timeout_s,
+    )
+    # Hydra tells a launcher when to begin, and never when its sweep is over
+    weakref.finalize(owner, stream.close)
+    return stream
+
+
+def _surroundings(
+    context: HydraContext, task_function: TaskFunction, config: DictConfig, wants_result: bool
+) -> bytes:
+    """This process as it is now, for the trials that start from now on."""
+    environment = dict(os.environ)
+    if execution.is_run_config(config):
+        # set by hpo's command for itself
+        environment.pop(_FULL_ERROR, None)
+    job = (
+        task_function,
+        context.callbacks,
+        context.execution_whitelist,
+        _hydra.job_name(),
+        _hydra.resolvers(),
+    )
+    surroundings = Surroundings(
+        environment=environment,
+        working_directory=str(Path.cwd()),
+        path=tuple(sys.path),
+        arguments=tuple(sys.argv),
+        job=cloudpickle.dumps(job),
+        wants_result=wants_result,
+    )
+    return pickle.dumps(surroundings, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def _environments(config: DictConfig) -> list[dict[str, str]]:
+    """What trials take turns on: the CUDA devices, one for each trial; a foreign application's see all."""
+    if not execution.is_run_config(config):
+        return [{}]
+    return [{"CUDA_VISIBLE_DEVICES": name} for name in cuda_devices(config.device) or ("",)]
+
+
+def num_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,109 @@
+"""The scheduler's side of the server: asks it for processes and hears of their ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpo_launchers.local._server import MESSAGE, REQUEST
+
+_START = (
+    "import sys; sys.path[:] = {path!r}; "
+    "from hpo_launchers.local._server import main; main({control}, {lifeline}, {modules!r}, {is_forking})"
+)
+
+
+@dataclass(frozen=True)
+class Forked:
+    """A trial's process exists."""
+
+    number: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class Exited:
+    """A trial's process and all that it left behind are gone; `code` as subprocess has it."""
+
+    number: int
+    code: int
+
+
+class ServerDied(Exception):
+    """The server is gone, and with it the news of the trials that it started."""
+
+
+class Processes:
+    """Starts the server at once and does not wait for its imports."""
+
+    def __init__(self, modules: Sequence[str], *, is_forking: bool) -> None:
+        self._control, control = socket.socketpair()
+        lifeline, self._lifeline = os.pipe()
+        command = _START.format(
+            path=_absolute(sys.path),
+            control=control.fileno(),
+            lifeline=lifeline,
+            modules=list(modules),
+            is_forking=is_forking,
+        )
+        try:
+            self._server = subprocess.Popen(
+                [sys.executable, "-c", command],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[control.fileno(), lifeline],
+                start_new_session=True,
+            )
+        finally:
+            control.close()
+            os.close(lifeline)
+        self._buffer = b""
+
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
+    def fileno(self) -> int:
+        return self._control.fileno()
+
+    def start(self, number: int, fds: Sequence[int]) -> None:
+        """Ask for a process that owns copies of `fds`. Raises ServerDied."""
+        try:
+            socket.send_fds(self._control, [REQUEST.pack(number)], fds)
+        except OSError as error:
+            raise ServerDied from error
+
+    def read(self) -> list[Forked | Exited]:
+        """The news since the last call. Raises ServerDied when none can come any more."""
+        try:
+            while chunk := self._control.recv(65536, socket.MSG_DONTWAIT):
+                self._buffer += chunk
+            is_alive = False
+        except BlockingIOError:
+            is_alive = True
+        except OSError:
+            is_alive = False
+        size = len(self._buffer) - len(self._buffer) % MESSAGE.size
+        messages = [MESSAGE.unpack_from(self._buffer, start) for start in range(0, size, MESSAGE.size)]
+        self._buffer = self._buffer[size:]
+        if not messages and not is_alive:
+            raise ServerDied
+        return [
+            Exited(number, value) if has_ended else Forked(number, value)
+            for has_ended, number, value in messages
+        ]
+
+    def close(self) -> None:
+        self._server.kill()
+        self._server.wait()
+        self._control.close()
+        os.close(self._lifeline)
+
+
+def _absolute(path: list[str]) -> list[str]:
+    """sys.path as it reads in a process that may be elsewhere."""
+    return [entry or str(Path.cwd()) for entry in path]

@@ -1,0 +1,30 @@
+"""What can be set under `hydra.launcher` with `hydra/launcher=local`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hydra.core.config_store import ConfigStore
+
+
+@dataclass
+class LocalLauncherConf:
+    _target_: str = "hpo_launchers.local.plugin.LocalLauncher"
+
+    # trials that run at the same time; null means one for each core
+    concurrency: int | None = "${oc.select:concurrent_trials,null}"  # type: ignore[assignment]
+
+    # forkserver: a server imports what trials need, and each trial is forked from it, in milliseconds
+    # spawn: each trial starts a Python of its own and imports everything again
+    start_method: str = "forkserver"
+
+    # modules that the server imports once, beyond hpo's own and torch (which it finds out itself)
+    preload: list[str] = field(default_factory=list)
+
+    # seconds between asking the trials that still run to terminate and killing them
+    stop_timeout_s: float = 5.0
+
+
+ConfigStore.instance().store(
+    group="hydra/launcher", name="local", node=LocalLauncherConf, provider="hpo_launchers"
+)
