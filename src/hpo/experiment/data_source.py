@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hpo.errors import DataError, HpoError
+from hpo.errors import ConfigError, HpoError
 from hpo.records import DataSource
 
 
 def find_data_source(config: DictConfig) -> DataSource | None:
     """The source of data_config's data module; None without one, or when it cannot tell.
 
-    Raises DataError where there is no data.
+    Raises DataError where there is no data, ConfigError when the module cannot be built.
     """
     node = config.data_config
     if not OmegaConf.is_dict(node) or node.get("_target_") is None:
         return None
     try:
         module = instantiate(node)
-    except InstantiationException as error:
-        cause = error.__cause__
+    except Exception as error:
+        cause: BaseException | None = error
         while cause is not None and not isinstance(cause, HpoError):
             cause = cause.__cause__
-        raise cause or DataError(f"data_config cannot be instantiated: {error}") from error
+        raise cause or ConfigError(f"data_config ({node._target_}) cannot be built: {error}") from error
     find = getattr(module, "source", None)
     return find() if callable(find) else None

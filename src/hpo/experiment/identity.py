@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hpo.paths import ExperimentPaths
 from hpo.records import Value
@@ -40,7 +40,7 @@ _drawn: dict[str, str] = {}
 
 def config_hash(config: DictConfig) -> str:
     """The SHA-256 of what is trained: equal for runs that differ in search space, budget or paths alone."""
-    values = plain(config)
+    values = plain(OmegaConf.masked_copy(config, list(_HASHED)))
     hashed = {key: _without_paths(values.get(key)) for key in _HASHED}
     return hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,10 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import HydraException
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from hpo.errors import SearchSpaceError
 from hpo.records import Value
-from hpo.resolvers import as_sweep
 
 GRAMMAR = (
     "a sweep is interval(low, high), int(interval(low, high)), tag(log, interval(low, high)), "
@@ -26,13 +26,13 @@ GRAMMAR = (
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """`distributions` by key; `sweeps` the same as text, `origins` where each came from.
+    """`distributions` by key; `sweeps` the same as the user wrote them, `origins` where each came from.
 
     `fixed` are the command line's other overrides, `pinned` those of them that took a key out of the space.
     """
 
     distributions: Mapping[str, BaseDistribution]
-    sweeps: Mapping[str, str]
+    sweeps: Mapping[str, Any]
     origins: Mapping[str, str]
     fixed: tuple[str, ...]
     pinned: tuple[str, ...]
@@ -45,13 +45,18 @@ def read_space(config: DictConfig, arguments: Iterable[str], loader: ConfigLoade
     """
     parser = OverridesParser.create(config_loader=loader)
     distributions: dict[str, BaseDistribution] = {}
-    sweeps: dict[str, str] = {}
+    sweeps: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for key, value in _entries(config).items():
         origin = f"search_space: {key}: {value}"
         if OmegaConf.is_dict(value):
             raise SearchSpaceError(f"{origin}\nis a mapping; {GRAMMAR}")
-        text = as_sweep(value)
+        if OmegaConf.is_list(value):
+            # Hydra's grammar has no null in a choice, so a list does not go through it
+            sweeps[key], origins[key] = OmegaConf.to_container(value, resolve=True), origin
+            distributions[key] = _categorical(sweeps[key], origin)
+            continue
+        text = str(value)
         override = _parse(parser, f"{key}={text}", origin)
         if not override.is_sweep_override():
             raise SearchSpaceError(f"{origin}\nis one value, not a sweep; {GRAMMAR}")
@@ -61,14 +66,18 @@ def read_space(config: DictConfig, arguments: Iterable[str], loader: ConfigLoade
     for argument in arguments:
         override = _parse(parser, argument, argument)
         key = override.get_key_element()
-        if override.is_sweep_override():
+        # +key and ++key name the same key as key
+        known = next((name for name in distributions if name.lstrip("+") == key.lstrip("+")), None)
+        is_sweep = override.is_sweep_override()
+        if known is not None and not (is_sweep and known == key):
+            del distributions[known], sweeps[known], origins[known]
+        if is_sweep:
             distributions[key] = _distribution(override, argument)
             sweeps[key], origins[key] = override.get_value_string(), f"command line: {argument}"
             continue
         fixed.append(argument)
-        if not override.is_delete() and distributions.pop(key, None) is not None:
+        if known is not None:
             pinned.append(argument)
-            del sweeps[key], origins[key]
     return SearchSpace(distributions, sweeps, origins, tuple(fixed), tuple(pinned))
 
 
@@ -94,12 +103,27 @@ def _distribution(override: Override, origin: str) -> BaseDistribution:
     try:
         value = override.value()
         if isinstance(value, ChoiceSweep):
-            return CategoricalDistribution([_choice(item, origin) for item in value.list])
+            return _categorical(value.list, origin)
         distribution = create_optuna_distribution_from_override(override)
     except (ValueError, AssertionError, HydraException) as error:
-        raise SearchSpaceError(f"{origin}\nis not a valid range: {error}") from error
+        raise SearchSpaceError(f"{origin}\nis not a valid range: {str(error) or GRAMMAR}") from error
     assert isinstance(distribution, BaseDistribution)
+    if isinstance(distribution, FloatDistribution) and not math.isfinite(distribution.high - distribution.low):
+        raise SearchSpaceError(f"{origin}\nis not a valid range: both ends must be finite")
     return distribution
+
+
+def _categorical(items: Sequence[Any], origin: str) -> CategoricalDistribution:
+    if not items:
+        raise SearchSpaceError(f"{origin}\nhas no choices; {GRAMMAR}")
+    choices = [_choice(item, origin) for item in items]
+    for index, choice in enumerate(choices):
+        if choice in choices[:index]:
+            equal = choices[choices.index(choice)]
+            raise SearchSpaceError(
+                f"{origin}\nhas the choices {equal!r} and {choice!r}, which are equal to Optuna"
+            )
+    return CategoricalDistribution(choices)
 
 
 def _choice(item: Any, origin: str) -> Value:

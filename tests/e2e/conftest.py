@@ -1,0 +1,93 @@
+"""Runs the real command in a folder of its own, and opens what it leaves."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo.paths import ExperimentPaths
+
+TIMEOUT_S = 180
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the command, and the only experiment below its experiment_dir, if there is one."""
+
+    status: int
+    stdout: str
+    stderr: str
+    experiment_dir: Path
+
+    @property
+    def paths(self) -> ExperimentPaths:
+        (root,) = self.experiment_dir.iterdir()
+        return ExperimentPaths.of(root)
+
+    def trials(self, columns: str) -> list[tuple[Any, ...]]:
+        """Columns of the state database's trials, in the order of their numbers."""
+        with closing(sqlite3.connect(self.paths.state_db)) as connection:
+            return connection.execute(f"SELECT {columns} FROM trials ORDER BY number").fetchall()
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-W", "ignore", "-m", "hpo", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """The environment without what a test runner adds to it."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA_", "PYTEST_"))}
+
+
+def run_hpo(folder: Path, *arguments: str) -> Run:
+    experiment_dir = folder / "experiments"
+    done = subprocess.run(
+        command(*arguments, f"experiment_dir={experiment_dir}"),
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    return Run(done.returncode, done.stdout, done.stderr, experiment_dir)
+
+
+@pytest.fixture
+def hpo(tmp_path: Path) -> Callable[..., Run]:
+    """`hpo(*arguments)` runs the command in `tmp_path`."""
+    return lambda *arguments: run_hpo(tmp_path, *arguments)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[[str], None]:
+    """`project(code)` makes a user's project of `tmp_path`: mypkg, its declaration, an experiment in ./conf."""
+
+    def make(code: str) -> None:
+        (tmp_path / "mypkg").mkdir()
+        (tmp_path / "mypkg" / "__init__.py").write_text(code)
+        (tmp_path / "pyproject.toml").write_text('[tool.hpo]\nallow_targets = ["mypkg.*"]\n')
+        (tmp_path / "conf" / "experiment").mkdir(parents=True)
+        (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(_EXPERIMENT)
+
+    return make
+
+
+_EXPERIMENT = """\
+# @package _global_
+defaults:
+  - /preset/without_training
+task:
+  _target_: mypkg.run
+optim_metrics:
+  score: max
+total_trials: 4
+"""
