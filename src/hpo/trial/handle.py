@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ class TrialHandle:
         self.has_reported = True
         values = numbers(metrics)
         progress = {"best_iteration": step} if self._is_best(values) else {}
-        self._log({"current_iteration": step} | values, **progress)
+        self._log(values if "current_iteration" in values else {"current_iteration": step} | values, **progress)
         if progress:
             self.best = values
         self._link.send(Report(self.number, step, values))
@@ -64,6 +65,6 @@ class TrialHandle:
 
     def _is_best(self, metrics: Mapping[str, float]) -> bool:
         first = self.objectives[0]
-        if first.name not in metrics:
+        if not math.isfinite(metrics.get(first.name, math.nan)):
             return False
         return self.best is None or first.is_better(metrics[first.name], self.best[first.name])
