@@ -8,6 +8,7 @@ from omegaconf import DictConfig, flag_override
 
 from hpo.paths import ExperimentPaths
 from hpo.records import Event, TrialSpec
+from hpo.resolved import plain
 from hpo.trial.attempt import RUN_TEST, TEST_TASK, finish, start
 
 
@@ -50,7 +51,7 @@ class InlineStream:
         if config.run_task == TEST_TASK:
             return self._finish(spec, config)
         self._started = spec
-        return [start(config, self._paths.trial(str(spec.subdir)))]
+        return [start(config, plain(config), self._paths.trial(str(spec.subdir)))]
 
     def stop(self, number: int) -> None:
         """Nothing runs between two calls of wait."""
@@ -67,7 +68,7 @@ class InlineStream:
     def _finish(self, spec: TrialSpec, config: DictConfig) -> list[Event]:
         link = _Events()
         try:
-            finish(config, self._paths.trial(str(spec.subdir)), link)
+            finish(config, plain(config), self._paths.trial(str(spec.subdir)), link)
         except Exception:
             # what the task raised is in its Ended event; what was raised before there was one is not the task's
             if not link.events:

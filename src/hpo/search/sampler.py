@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from optuna.samplers import BaseSampler, GridSampler
 from hpo.errors import ConfigError, SearchSpaceError
 
 _INSTALL = "pip install 'hpo[samplers]'"
+# Optuna imports these when the sampler first proposes, which is too late for a message before anything starts
+_NEEDED_PACKAGES = {"CmaEsSampler": "cmaes", "GPSampler": "scipy", "QMCSampler": "scipy"}
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ def build_sampler(
 
     Raises ConfigError when it cannot be built, and SearchSpaceError for a grid over a continuous range.
     """
+    target = str(node.get("_target_"))
+    needed = _NEEDED_PACKAGES.get(target.rpartition(".")[2])
+    if needed is not None and find_spec(needed) is None:
+        raise ConfigError(f"hydra/sweeper/sampler: {target} needs the package {needed}: {_INSTALL}")
     try:
         built = instantiate(_seeded(node, random_seed, num_trials))
     except Exception as error:
-        cause = error.__cause__ or error
-        hint = f"\nSome samplers need more packages: {_INSTALL}" if isinstance(cause, ImportError) else ""
-        raise ConfigError(f"hydra/sweeper/sampler: {node.get('_target_')}: {cause}{hint}") from error
+        raise ConfigError(f"hydra/sweeper/sampler: {target}: {error.__cause__ or error}") from error
     if isinstance(built, functools.partial) and built.func is GridSampler:
         grid = {key: _grid(key, distribution) for key, distribution in distributions.items()}
         return SamplerChoice(built(grid), math.prod(len(values) for values in grid.values()))

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,15 +60,15 @@ def run_attempt(config: DictConfig, paths: TrialPaths, link: Link) -> Ended:
 
     Raises what the task raised, and TrialError for a trial that failed otherwise.
     """
+    values = plain(config)
     if config.run_task != TEST_TASK:
-        link.send(start(config, paths))
-    return finish(config, paths, link)
+        link.send(start(config, values, paths))
+    return finish(config, values, paths, link)
 
 
-def start(config: DictConfig, paths: TrialPaths) -> Started:
-    """Write the trial's config.yaml, and who runs it."""
+def start(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths) -> Started:
+    """Write the trial's config.yaml (`values`: the plain `config`), and who runs it."""
     metadata = Metadata.of(paths)
-    values = _plain(config)
     replace_text(paths.config, to_yaml(values))
     started = Started(
         number=int(metadata["number"]),
@@ -81,7 +81,7 @@ def start(config: DictConfig, paths: TrialPaths) -> Started:
     return started
 
 
-def finish(config: DictConfig, paths: TrialPaths, link: Link) -> Ended:
+def finish(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths, link: Link) -> Ended:
     """Run the task of a trial that has been started; see `run_attempt`."""
     metadata = Metadata.of(paths)
     trial = TrialHandle(config, paths, metadata, link)
@@ -89,7 +89,7 @@ def finish(config: DictConfig, paths: TrialPaths, link: Link) -> Ended:
     error: BaseException | None = None
     with _train_log(paths):
         try:
-            ended = _test(trial) if is_test else _train(trial, metadata)
+            ended = _test(trial) if is_test else _train(trial, values, metadata)
         except (Exception, SystemExit) as raised:
             error, ended = raised, outcome.failed(trial.number, raised)
             logger.error("trial failed\n%s", ended.traceback or ended.reason)
@@ -102,12 +102,12 @@ def finish(config: DictConfig, paths: TrialPaths, link: Link) -> Ended:
     return ended
 
 
-def _train(trial: TrialHandle, metadata: Metadata) -> Ended:
+def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata) -> Ended:
     info = TrialInfo(
         number=trial.number,
         trial_id=metadata["trial_id"],
         directory=str(trial.dir.root),
-        config=_plain(trial.config),
+        config=values,
         params=metadata["params"],
         objectives=tuple(objective.name for objective in trial.objectives),
     )
@@ -132,7 +132,7 @@ def _call(trial: TrialHandle) -> Any:
     num_threads = trial.config.threads_per_trial
     if isinstance(num_threads, int):
         os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(num_threads)))
-    task = instantiate(trial.config[trial.config.run_task], _partial_=True)
+    task = _build(trial.config[trial.config.run_task])
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(num_threads, int):
         torch.set_num_threads(num_threads)
@@ -141,18 +141,20 @@ def _call(trial: TrialHandle) -> Any:
 
 def _recorders(config: DictConfig, info: TrialInfo) -> list[Recorder]:
     return [
-        instantiate(node, _partial_=True)(info)
+        _build(node)(info)
         for name, node in config.recorder.items()
         if node is not None and (name != "tensorboard" or config.tensorboard)
     ]
 
 
-def _plain(config: DictConfig) -> Mapping[str, Any]:
-    """The run configuration, as it stands in every file."""
-    values: Mapping[str, Any] = plain(
-        OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    )
-    return values
+def _build(node: Any) -> Callable[..., Any]:
+    """What a node describes, waiting for the trial.
+
+    Its values go in as plain containers: from a node within a configuration, `instantiate` copies all of that.
+    """
+    values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    built: Callable[..., Any] = instantiate(values, _partial_=True)
+    return built
 
 
 def _device(config: DictConfig) -> str:
