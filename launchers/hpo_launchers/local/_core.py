@@ -40,8 +40,7 @@ def open_stream(
     """Start the server, and return the stream, which is closed when `owner` or this process comes to its end."""
     if start_method not in _START_METHODS:
         raise ConfigError(
-            f"hydra.launcher.start_method={start_method} is not known; "
-            f"allowed are {' and '.join(_START_METHODS)}"
+            f"hydra.launcher.start_method={start_method} is not known; allowed are {' and '.join(_START_METHODS)}"
         )
     if concurrency is not None and concurrency < 1:
         raise ConfigError(f"hydra.launcher.concurrency must be at least 1 but got {concurrency}")

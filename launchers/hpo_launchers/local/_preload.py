@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import importlib
-import pickle
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-from hydra.conf import HydraConf
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hpo.targets import find_targets
@@ -45,9 +41,6 @@ _HPO = (
 _TORCH = ("torch", "torch._dynamo", "torch.optim", "torch.utils.data", "torch.utils.data.dataloader")
 
 
-_NUM_REHEARSALS = 3
-
-
 def modules_for(config: DictConfig) -> list[str]:
     """The modules that the jobs of `config` are going to need."""
     modules = list(_HYDRA)
@@ -79,23 +72,6 @@ def load(modules: list[str]) -> None:
         if module == "torch":
             # before any operation: a child of a server that had used several threads would hang
             sys.modules["torch"].set_num_threads(1)
-    _rehearse()
     # what is here now stays: a collection in a trial must not touch, and so copy, the server's pages
     gc.collect()
     gc.freeze()
-
-
-def _rehearse() -> None:
-    """Do once what each job does to its configuration.
-
-    Python specializes bytecode, and the parser of interpolations builds its tables, when they are first used:
-    a trial that inherits them starts in less time, and on fewer pages of its own.
-    """
-    values = {"a": 1, "b": ["${a}", {"c": "${oc.select:d,null}"}], "e": "${a}/f_${b[0]}"}
-    node = {"_target_": "hpo.records.TrialSpec", "number": 1}
-    for _ in range(_NUM_REHEARSALS):
-        config = OmegaConf.create({"hydra": OmegaConf.structured(HydraConf), "node": node, **values})
-        config = copy.deepcopy(pickle.loads(pickle.dumps(config)))
-        OmegaConf.update(config, "a", 2, merge=True)
-        OmegaConf.to_container(OmegaConf.masked_copy(config, list(values)), resolve=True)
-        instantiate(config.node, _partial_=True, _execution_whitelist_="hpo.records.TrialSpec")

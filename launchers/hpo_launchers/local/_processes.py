@@ -93,8 +93,7 @@ class Processes:
         if not messages and not is_alive:
             raise ServerDied
         return [
-            Exited(number, value) if has_ended else Forked(number, value)
-            for has_ended, number, value in messages
+            Exited(number, value) if has_ended else Forked(number, value) for has_ended, number, value in messages
         ]
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from hpo_launchers.local import _lifeline, _preload
+from hpo_launchers.local import _lifeline
 
 REQUEST = struct.Struct("!q")
 """The trial's number; the descriptors of its channel, lifeline and blobs travel with it."""
@@ -38,6 +38,8 @@ def main(control_fd: int, lifeline_fd: int, modules: list[str], is_forking: bool
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _adopt_orphans()
     if is_forking:
+        from hpo_launchers.local import _preload
+
         _preload.load(modules)
     Server(socket.socket(fileno=control_fd), _fork_trial if is_forking else _exec_trial).serve()
 

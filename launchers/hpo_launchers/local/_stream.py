@@ -157,7 +157,8 @@ class LocalStream:
         trial = _Trial(job.number, environment, FrameReader(connection), lifeline)
         try:
             blobs = (self._blob_of_surroundings(), self._blob_of_template(job.template), order_blob)
-            self._server().start(job.number, (theirs.fileno(), their_lifeline, *blobs))
+            with contextlib.suppress(ServerDied):  # which the next wait notices
+                self._server().start(job.number, (theirs.fileno(), their_lifeline, *blobs))
         finally:
             theirs.close()
             os.close(their_lifeline)

@@ -24,8 +24,9 @@ class LocalLauncher(Launcher):
         from hpo_launchers.driven import Driver
         from hpo_launchers.local._core import open_stream
 
-        self._driver = Driver(self, hydra_context, config)
+        # the server starts up while the rest is imported
         self._stream = open_stream(self, hydra_context, task_function, config, **self._options)
+        self._driver = Driver(self, hydra_context, config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         self._stream.renew(wants_results=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hpo_launchers.in_process.plugin import InProcessLauncher
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.test_utils.launcher_common_tests import (
@@ -10,8 +11,6 @@ from hydra.test_utils.launcher_common_tests import (
     IntegrationTestSuite,
     LauncherTestSuite,
 )
-
-from hpo_launchers.in_process.plugin import InProcessLauncher
 
 # registers the launcher's configuration, as the first Hydra application of a process does
 Plugins.instance()
@@ -32,8 +31,6 @@ class TestInProcessLauncherInBatches(BatchedSweeperTestSuite):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("task_launcher_cfg", "extra_flags"), [({}, ["-m", "hydra/launcher=in_process"])]
-)
+@pytest.mark.parametrize(("task_launcher_cfg", "extra_flags"), [({}, ["-m", "hydra/launcher=in_process"])])
 class TestInProcessLauncherIntegration(IntegrationTestSuite):
     """Scripts run from the command line."""

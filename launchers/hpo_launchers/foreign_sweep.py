@@ -1,0 +1,89 @@
+"""The experiment of hpo's trials when a sweeper rules that knows nothing of experiments."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from hpo.experiment import sqlite
+from hpo.experiment.experiment import Experiment
+from hpo.overrides import encode
+from hpo.records import Ended, Event, State, TrialSpec, Value
+
+
+class ForeignSweep:
+    """Opens the experiment, gives each job of the sweeper a directory, and keeps what becomes of it.
+
+    It is opened when the launcher is set up, since the stock sweeper creates its study in the experiment's
+    directory before it launches anything.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+        self._given = {
+            override.get_key_element(): str(override.input_line)
+            for override in given
+            if not override.is_sweep_override()
+        }
+        self._searched = {override.key_or_group for override in given if override.is_sweep_override()}
+        self._searched |= {str(key) for key in config.search_space or {}}
+        self._experiment: Experiment | None = Experiment(config)
+        sqlite.prepare(self._experiment.paths.study_db)
+        _let_optuna_log_into_ours()
+
+    def spec(self, number: int, overrides: Sequence[str]) -> TrialSpec:
+        """A trial with its directory, from the overrides that the sweeper wrote.
+
+        What the command line fixed is taken from there: the stock sweeper drops the quotes of values.
+        """
+        assert self._experiment is not None
+        fixed: list[str] = []
+        params: dict[str, Value] = {}
+        for override in OverridesParser.create().parse_overrides(list(overrides)):
+            key = override.get_key_element()
+            if key in self._given:
+                fixed.append(self._given[key])
+            elif override.key_or_group in self._searched and _is_value(override):
+                params[override.key_or_group] = override.value()  # type: ignore[assignment]
+            else:
+                fixed.append(str(override.input_line))
+        fixed += self._experiment.fixed_overrides()
+        return self._experiment.prepare(TrialSpec(number, tuple(fixed), params, (*fixed, *encode(params))))
+
+    def record(self, event: Event) -> None:
+        assert self._experiment is not None
+        self._experiment.record(event)
+        if isinstance(event, Ended):
+            self._experiment.flush()
+
+    def close(self) -> None:
+        """Close the experiment and say what came of it."""
+        experiment, self._experiment = self._experiment, None
+        if experiment is None:
+            return
+        progress = experiment.progress
+        if progress.unfinished():
+            state = State.WAITING
+        else:
+            state = State.COMPLETE if progress.num_complete else State.FAIL
+        experiment.close(state)
+        print(progress.summary())
+
+
+def _is_value(override: Override) -> bool:
+    """Whether `override` is `key=scalar`."""
+    is_plain = override.get_key_element() == override.key_or_group
+    return is_plain and not isinstance(override.value(), list | dict)
+
+
+def _let_optuna_log_into_ours() -> None:
+    """Optuna logs through a handler of its own; what it says belongs into mp.log."""
+    if "optuna" in sys.modules:
+        import optuna
+
+        optuna.logging.disable_default_handler()
+        optuna.logging.enable_propagation()

@@ -1,0 +1,182 @@
+"""Trials in processes of their own: how they die, what they leave, what they share."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from hpo.errors import ConfigError
+from hpo.records import Report, Started, State, TrialSpec
+from tests.launchers import tasks
+from tests.launchers.applications import Task, all_events, opened, opened_hpo, the_end
+from tests.launchers.stream_contract import StreamContract
+
+
+class TestLocalStream(StreamContract):
+    name = "local"
+
+
+@pytest.mark.slow
+class TestLocalStreamThatSpawns(StreamContract):
+    name = "local"
+
+    @pytest.fixture(autouse=True)
+    def _spawn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from hpo_launchers.local import plugin
+
+        initialize = plugin.LocalLauncher.__init__
+        monkeypatch.setattr(
+            plugin.LocalLauncher,
+            "__init__",
+            lambda self, **options: initialize(self, **{**options, "start_method": "spawn"}),
+        )
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        (tasks.kill_itself, "its process died: killed by signal 9 (SIGKILL)"),
+        (tasks.leave_at_once, "its process died: exited with status 3"),
+        (tasks.crash_in_c, "its process died: killed by signal 11 (SIGSEGV)"),
+        (tasks.interrupt_itself, "the task was interrupted: KeyboardInterrupt"),
+    ],
+)
+def test_a_trial_that_dies_ends_once_with_the_reason(tmp_path: Path, task: Task, reason: str) -> None:
+    with opened("local", task, tmp_path) as launcher:
+        launcher.submit(TrialSpec(0))
+        ended = the_end(launcher)
+        assert launcher.wait(0.0) == []
+    assert (ended.state, ended.reason) == (State.FAIL, reason)
+
+
+def test_what_a_trial_reported_before_it_was_killed_arrives(tmp_path: Path) -> None:
+    with opened("local", tasks.kill_itself, tmp_path) as launcher:
+        launcher.submit(TrialSpec(0))
+        reports = [event for event in all_events(launcher, 1) if isinstance(event, Report)]
+    assert [report.step for report in reports] == [1]
+
+
+def test_launch_goes_on_when_a_job_dies(tmp_path: Path) -> None:
+    with opened("local", tasks.kill_itself, tmp_path) as launcher:
+        (returned,) = launcher.launch([[]], initial_job_idx=0)
+    with pytest.raises(RuntimeError, match="SIGKILL"):
+        _ = returned.return_value
+
+
+def test_a_return_value_that_cannot_be_sent_is_described(tmp_path: Path) -> None:
+    with opened("local", tasks.return_a_socket, tmp_path) as launcher:
+        (returned,) = launcher.launch([[]], initial_job_idx=0)
+    with pytest.raises(TypeError, match="cannot be sent to the scheduler"):
+        _ = returned.return_value
+
+
+def test_stop_reaches_a_trial_that_runs(tmp_path: Path) -> None:
+    with opened("local", tasks.run_until_stopped, tmp_path) as launcher:
+        launcher.submit(TrialSpec(0))
+        _wait_for_a_report(launcher)
+        launcher.stop(0)
+        assert the_end(launcher).state is State.COMPLETE
+
+
+def test_a_trial_sees_nothing_of_what_another_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with opened("local", tasks.change_everything, tmp_path) as launcher:
+        returns = launcher.launch([[], [], []], initial_job_idx=0)
+    assert [returned.return_value for returned in returns] == [(0, None, str(tmp_path))] * 3
+    assert "CHANGED" not in os.environ
+
+
+def test_a_trial_has_ended_when_what_it_left_behind_is_gone(tmp_path: Path) -> None:
+    with opened("local", tasks.leave_a_process_behind, tmp_path) as launcher:
+        (returned,) = launcher.launch([[]], initial_job_idx=0)
+        assert not psutil.pid_exists(returned.return_value)
+
+
+def test_close_kills_what_does_not_terminate(tmp_path: Path) -> None:
+    with opened("local", tasks.ignore_termination, tmp_path, "hydra.launcher.stop_timeout_s=0.2") as launcher:
+        launcher.submit(TrialSpec(0))
+        trial = psutil.Process(_wait_for_start(launcher).pid)
+        _wait_for_a_report(launcher)
+        launcher.close()
+        assert not trial.is_running()
+
+
+def test_close_asks_first(tmp_path: Path) -> None:
+    with opened("local", tasks.run_until_stopped, tmp_path, "hydra.launcher.stop_timeout_s=60") as launcher:
+        launcher.submit(TrialSpec(0))
+        _wait_for_a_report(launcher)
+        before = time.monotonic()
+        launcher.close()
+        assert time.monotonic() - before < 30
+
+
+def test_trials_end_and_others_start_when_the_server_dies(tmp_path: Path) -> None:
+    with opened("local", tasks.run_until_stopped, tmp_path) as launcher:
+        launcher.submit(TrialSpec(0))
+        started = _wait_for_start(launcher)
+        trial = psutil.Process(started.pid)
+        trial.parent().kill()  # type: ignore[union-attr]
+        assert the_end(launcher).reason == "the server that trials are forked from died"
+        psutil.wait_procs([trial], timeout=30)
+        launcher.stop(1)
+        launcher.submit(TrialSpec(1))
+        assert the_end(launcher).state is State.COMPLETE
+
+
+def test_nothing_that_a_task_does_not_need_is_loaded(tmp_path: Path) -> None:
+    with opened_hpo("local", tasks.loaded_modules, "+experiment=noop", f"experiment_dir={tmp_path}") as launcher:
+        (returned,) = launcher.launch([["experiment_id=x"]], initial_job_idx=0)
+    loaded = {name.partition(".")[0] for name in returned.return_value}
+    assert not loaded & {"torch", "torchmetrics", "optuna", "sqlalchemy"}
+    assert "hpo.trial.attempt" in returned.return_value
+
+
+def test_trials_take_turns_on_cuda_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    overrides = ("+experiment=noop", f"experiment_dir={tmp_path}", "concurrent_trials=3", "experiment_id=x")
+    with opened_hpo("local", tasks.report_device, *overrides) as launcher:
+        for number in range(3):
+            launcher.submit(TrialSpec(number, overrides=("device=auto",)))
+        devices = {}
+        while len(devices) < 3:
+            devices |= {event.number: event.metrics["device"] for event in launcher.wait(60.0)}
+        # the slot that gets free is the only one on its device
+        launcher.stop(1)
+        the_end(launcher)
+        launcher.submit(TrialSpec(3))
+        (report,) = launcher.wait(60.0)
+    assert devices == {0: 3.0, 1: 5.0, 2: 3.0}
+    assert report.metrics == {"device": 5.0}
+
+
+def test_what_a_trial_prints_is_in_its_log(tmp_path: Path) -> None:
+    (tmp_path / "0000_aaaa").mkdir()
+    with opened("local", tasks.print_a_line, tmp_path) as launcher:
+        launcher.submit(TrialSpec(0, subdir="0000_aaaa"))
+        assert the_end(launcher).state is State.COMPLETE
+    log = (tmp_path / "0000_aaaa" / "train.log").read_text()
+    assert log.splitlines() == ["printed by the task", "printed by what it started"]
+
+
+def test_an_unknown_start_method_is_an_error_that_names_those_known(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match="start_method=fork is not known; allowed are forkserver and spawn"),
+        opened("local", tasks.return_number, tmp_path, "hydra.launcher.start_method=fork"),
+    ):
+        pass
+
+
+def _wait_for_start(launcher: Any) -> Started:
+    (started,) = launcher.wait(60.0)[:1]
+    assert isinstance(started, Started)
+    return started
+
+
+def _wait_for_a_report(launcher: Any) -> None:
+    while not any(isinstance(event, Report) for event in launcher.wait(60.0)):
+        pass

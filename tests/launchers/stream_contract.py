@@ -1,0 +1,100 @@
+"""What every launcher promises as a hpo.search.stream.Stream and as Hydra's launcher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpo.records import Ended, Report, Started, State, TrialSpec
+from hpo.search.stream import Stream
+from tests.launchers import tasks
+from tests.launchers.applications import all_events, opened, the_end
+
+
+class StreamContract:
+    """Inherited by the tests of each launcher."""
+
+    name: str
+
+    def test_it_is_a_stream(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.return_number, tmp_path) as launcher:
+            assert isinstance(launcher, Stream)
+            assert launcher.capacity >= 1
+
+    def test_a_trial_starts_reports_in_order_and_ends_once(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.report_thrice, tmp_path) as launcher:
+            launcher.submit(TrialSpec(7))
+            started, *reports, ended = all_events(launcher, 1)
+            assert launcher.wait(0.0) == []
+        assert isinstance(started, Started)
+        assert started.pid > 0
+        assert [report.step for report in reports if isinstance(report, Report)] == [1, 2, 3]
+        assert isinstance(ended, Ended)
+        assert (ended.number, ended.state, ended.reason) == (7, State.COMPLETE, None)
+
+    def test_twenty_thousand_reports_neither_block_a_trial_nor_get_lost(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.report_thousands, tmp_path) as launcher:
+            launcher.submit(TrialSpec(0))
+            reports = [event for event in all_events(launcher, 1) if isinstance(event, Report)]
+        assert [report.step for report in reports] == list(range(1, 20_001))
+
+    def test_more_trials_than_slots_all_run(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.return_number, tmp_path) as launcher:
+            num_trials = 2 * launcher.capacity + 1
+            for number in range(num_trials):
+                launcher.submit(TrialSpec(number))
+            ends = [event for event in all_events(launcher, num_trials) if isinstance(event, Ended)]
+        assert sorted(ended.number for ended in ends) == list(range(num_trials))
+
+    def test_an_error_of_the_task_is_one_line_and_a_traceback(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.raise_error, tmp_path) as launcher:
+            launcher.submit(TrialSpec(0))
+            ended = the_end(launcher)
+        assert ended.state is State.FAIL
+        assert ended.reason == "ValueError: the learning rate is 0"
+        assert ended.traceback is not None
+        assert "in raise_error" in ended.traceback
+
+    def test_a_task_that_exits_fails(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.exit_3, tmp_path) as launcher:
+            launcher.submit(TrialSpec(0))
+            ended = the_end(launcher)
+        assert (ended.state, ended.reason) == (State.FAIL, "the task called sys.exit(3)")
+
+    def test_a_task_that_speaks_of_its_own_end_is_believed(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.say_how_it_ended, tmp_path) as launcher:
+            launcher.submit(TrialSpec(0))
+            ended = the_end(launcher)
+        assert (ended.state, ended.reason) == (State.PRUNED_POOR_PERFORMANCE, "diverged")
+        assert ended.metrics == {"loss": 2.0}
+
+    def test_a_trial_that_is_stopped_before_it_starts_finds_out(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.report_whether_stopped, tmp_path) as launcher:
+            launcher.stop(0)
+            launcher.submit(TrialSpec(0))
+            (report,) = [event for event in all_events(launcher, 1) if isinstance(event, Report)]
+        assert report.metrics == {"stopped": 1.0}
+
+    def test_nothing_to_wait_for_is_no_wait(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.return_number, tmp_path) as launcher:
+            assert launcher.wait() == []
+
+    def test_it_can_be_closed_twice(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.return_number, tmp_path) as launcher:
+            launcher.close()
+            launcher.close()
+
+    def test_launch_returns_in_the_order_of_its_jobs(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.return_number, tmp_path) as launcher:
+            returns = launcher.launch([[f"+x={number}"] for number in range(5)], initial_job_idx=3)
+            again = launcher.launch([["+x=1"]], initial_job_idx=8)
+        assert [returned.return_value for returned in returns] == [3, 4, 5, 6, 7]
+        assert [returned.overrides for returned in returns] == [[f"+x={number}"] for number in range(5)]
+        assert [returned.return_value for returned in again] == [8]
+
+    def test_launch_returns_the_error_of_a_job_that_failed(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.raise_error, tmp_path) as launcher:
+            (returned,) = launcher.launch([[]], initial_job_idx=0)
+        with pytest.raises(ValueError, match="the learning rate is 0"):
+            _ = returned.return_value

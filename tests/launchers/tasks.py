@@ -1,0 +1,136 @@
+"""What the trials of these tests run."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from hpo.records import Ended, Report, State
+from hpo.trial.link import current_link
+
+changed_by_a_trial: list[int] = []
+
+
+def number() -> int:
+    return int(HydraConfig.get().job.num)
+
+
+def report(step: int, **metrics: float) -> None:
+    current_link.get().send(Report(number(), step, metrics))
+
+
+def return_number(_: DictConfig) -> int:
+    return number()
+
+
+def report_thousands(_: DictConfig) -> None:
+    for step in range(1, 20_001):
+        report(step, loss=float(step))
+
+
+def report_thrice(_: DictConfig) -> None:
+    for step in (1, 2, 3):
+        report(step, loss=1.0 / step)
+
+
+def raise_error(_: DictConfig) -> None:
+    raise ValueError("the learning rate is 0\nand more")
+
+
+def exit_3(_: DictConfig) -> None:
+    sys.exit(3)
+
+
+def say_how_it_ended(_: DictConfig) -> None:
+    current_link.get().send(Ended(number(), State.PRUNED_POOR_PERFORMANCE, {"loss": 2.0}, reason="diverged"))
+
+
+def report_whether_stopped(_: DictConfig) -> None:
+    report(1, stopped=float(current_link.get().stop_requested()))
+
+
+def run_until_stopped(_: DictConfig) -> None:
+    report(1, loss=1.0)
+    while not current_link.get().stop_requested():
+        time.sleep(0.001)
+
+
+def kill_itself(_: DictConfig) -> None:
+    report(1, loss=1.0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave_at_once(_: DictConfig) -> None:
+    os._exit(3)
+
+
+def crash_in_c(_: DictConfig) -> None:
+    ctypes.string_at(0)
+
+
+def interrupt_itself(_: DictConfig) -> None:
+    raise KeyboardInterrupt
+
+
+def return_a_socket(_: DictConfig) -> Any:
+    import socket
+
+    return socket.socket()
+
+
+def change_everything(_: DictConfig) -> tuple[int, str | None, str]:
+    """What a trial finds, before it changes it."""
+    found = len(changed_by_a_trial), os.environ.get("CHANGED"), str(Path.cwd())
+    changed_by_a_trial.append(number())
+    os.environ["CHANGED"] = "yes"
+    os.chdir("/")
+    return found
+
+
+def print_a_line(_: DictConfig) -> None:
+    print("printed by the task")
+    subprocess.run([sys.executable, "-c", "print('printed by what it started')"], check=True)
+
+
+def loaded_modules(_: DictConfig) -> list[str]:
+    return sorted(sys.modules)
+
+
+def report_device(_: DictConfig) -> None:
+    report(1, device=float(os.environ["CUDA_VISIBLE_DEVICES"]))
+    while not current_link.get().stop_requested():
+        time.sleep(0.001)
+
+
+def leave_a_process_behind(_: DictConfig) -> int:
+    return subprocess.Popen(["sleep", "600"]).pid
+
+
+def ignore_termination(_: DictConfig) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    report(1, loss=1.0)
+    while True:
+        time.sleep(1)
+
+
+def hang_in_every_way(config: DictConfig) -> None:
+    """Workers, a subprocess, SIGTERM ignored, and blocked in C with the GIL held."""
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    loader = DataLoader(TensorDataset(torch.zeros(64, 1)), num_workers=2, persistent_workers=True)
+    batches = iter(loader)
+    next(batches)
+    subprocess.Popen(["sleep", "600"])
+    Path(config.ready).write_text(str(os.getpid()))
+    ctypes.PyDLL(None).sleep(600)
