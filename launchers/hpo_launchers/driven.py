@@ -12,6 +12,7 @@ from hydra.core.utils import JobReturn, configure_log, filter_overrides, setup_g
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from hpo.ending import at_end
 from hpo.records import Ended, TrialSpec
 from hpo.search.stream import Stream
 from hpo_launchers import execution
@@ -29,17 +30,27 @@ class Driver:
         self._context = context
         self._config = config
         self._sweep: ForeignSweep | None = None
+        self._stream: Stream | None = None
         if execution.is_run_config(config) and not execution.uses_hpo_sweeper(config):
             from hpo_launchers.foreign_sweep import ForeignSweep
 
-            self._sweep = ForeignSweep(config)
+            self._sweep = ForeignSweep(config, context.config_loader)
             # Hydra tells a launcher when to begin, and never when its sweep is over
+            at_end(self._end)
             weakref.finalize(owner, self._sweep.close)
+
+    def _end(self, error: BaseException | None) -> bool:
+        """Evaluate the best trial where data is held back, close the experiment, say what came of it."""
+        assert self._sweep is not None
+        if error is None and self._stream is not None:
+            self._sweep.test_best(self._stream)
+        return self._sweep.close(error)
 
     def launch(
         self, stream: Stream, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> list[JobReturn]:
         """Run a batch to its end; the returns are in the order of `job_overrides`."""
+        self._stream = stream
         setup_globals()
         configure_log(
             self._config.hydra.hydra_logging,

@@ -5,14 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
+from hpo.errors import ConfigError, HpoError
 from hpo.experiment import sqlite
 from hpo.experiment.experiment import Experiment
 from hpo.overrides import encode
 from hpo.records import Ended, Event, State, TrialSpec, Value
+from hpo.search.check import check_space
+from hpo.search.held_out import test_best
+from hpo.search.space import read_space
+from hpo.search.stream import Stream
 
 
 class ForeignSweep:
@@ -22,7 +28,11 @@ class ForeignSweep:
     directory before it launches anything.
     """
 
-    def __init__(self, config: DictConfig) -> None:
+    def __init__(self, config: DictConfig, loader: ConfigLoader) -> None:
+        """Check what hpo's sweeper would check, and open. Raises HpoError for bad input."""
+        if config.dry_run:
+            raise ConfigError("dry_run shows what hpo's own sweeper would do: leave out hydra/sweeper=...")
+        check_space(read_space(config, config.hydra.overrides.task, loader), config, loader)
         given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         self._given = {
             override.get_key_element(): str(override.input_line)
@@ -60,18 +70,24 @@ class ForeignSweep:
         if isinstance(event, Ended):
             self._experiment.flush()
 
-    def close(self) -> None:
-        """Close the experiment and say what came of it."""
+    def test_best(self, stream: Stream) -> None:
+        assert self._experiment is not None
+        test_best(self._experiment, stream, (*self._given.values(), *self._experiment.fixed_overrides()))
+
+    def close(self, error: BaseException | None = None) -> bool:
+        """Close the experiment and say what came of it; whether a trial completed."""
         experiment, self._experiment = self._experiment, None
         if experiment is None:
-            return
+            return True
         progress = experiment.progress
-        if progress.unfinished():
-            state = State.WAITING
+        if isinstance(error, HpoError):
+            experiment.close(State.FAIL, str(error).splitlines()[0])
+        elif progress.unfinished():
+            experiment.close(State.WAITING, f"interrupted by {type(error).__name__}" if error else None)
         else:
-            state = State.COMPLETE if progress.num_complete else State.FAIL
-        experiment.close(state)
+            experiment.close(State.COMPLETE if progress.num_complete else State.FAIL)
         print(progress.summary())
+        return progress.num_complete > 0
 
 
 def _is_value(override: Override) -> bool:

@@ -18,14 +18,22 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hpo import config as run_config
+from hpo.ending import end
 from hpo.errors import HpoError
 from hpo.resolvers import register_resolvers
 from hpo.search_path import PRIMARY_PATH
 from hpo.targets import allowed_targets
 
+COMPLETED = 0
+NONE_COMPLETED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
+
+
+class Terminated(BaseException):
+    """SIGTERM: not a SystemExit, which a task that runs in this process may raise for itself."""
+
 
 _MISTAKES = (HpoError, HydraException, OmegaConfBaseException)
 _wants_traceback = False
@@ -63,11 +71,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         hydra.main(config_path=PRIMARY_PATH, config_name="default_config", execution_whitelist=allowed_targets())(
             run
         )()
-    except KeyboardInterrupt:
+        sys.exit(COMPLETED if end() else NONE_COMPLETED)
+    except Terminated as error:
+        end(error)
+        sys.exit(TERMINATED)
+    except KeyboardInterrupt as error:
+        end(error)
         sys.exit(INTERRUPTED)
     except _MISTAKES as error:
+        end(error)
         _exit_for(error)
-    sys.exit(0)
+    except Exception as error:
+        # the stock sweeper raises when it asks for the best trial and there is none
+        if not end(error):
+            sys.exit(NONE_COMPLETED)
+        raise
 
 
 def _exit_for(error: BaseException) -> NoReturn:
@@ -79,7 +97,7 @@ def _exit_for(error: BaseException) -> NoReturn:
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(TERMINATED)
+    raise Terminated
 
 
 def _message(error: BaseException) -> str:

@@ -42,8 +42,8 @@ def main() -> None:
 def _run(folder: Path) -> tuple[float, Times]:
     times = run_hpo(
         folder,
-        *(f"task={{_target_:{_MODULE}.train}}", "test_task=null", "data_config=none", "metrics=none"),
-        *("model_config.hidden_size=100", "optim_metrics={loss:min}", "threads_per_trial=1"),
+        *(f"task._target_={_MODULE}.train", "test_task=null", "data_config=none", "metrics=none"),
+        *("model_config.hidden_size=100", "+optim_metrics.loss=min", "threads_per_trial=1"),
         *(f"total_trials={NUM_TRIALS}", f"concurrent_trials={NUM_SLOTS}"),
         *("optimizer_config.lr=tag(log,interval(1e-3,1e-1))",),
     )

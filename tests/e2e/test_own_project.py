@@ -45,6 +45,17 @@ def run(trial):
 """
 
 
+WAITS = """
+import os, signal
+
+def run(trial):
+    with open(os.environ["READY"], "w") as ready:
+        ready.write("ready")
+    while True:
+        signal.pause()
+"""
+
+
 def test_a_trial_that_raises_fails_with_its_traceback_and_the_search_goes_on(
     hpo: Callable[..., Run], project: Callable[[str], None]
 ) -> None:
@@ -75,6 +86,16 @@ def test_an_experiment_in_which_no_trial_completes_exits_with_1(
     assert "0 complete, 2 failed" in run.stdout
 
 
+def test_the_stock_sweeper_exits_with_1_as_well_and_shows_no_traceback(
+    hpo: Callable[..., Run], project: Callable[[str], None]
+) -> None:
+    project("def run(trial):\n    raise ValueError('no')\n")
+    run = hpo("+experiment=mine", "--multirun", "total_trials=2", "hydra/sweeper=optuna")
+    assert run.status == 1, run.stderr
+    assert "0 complete, 2 failed" in run.stdout
+    assert "Traceback" not in run.stderr
+
+
 def test_an_objective_that_is_not_reported_ends_the_experiment_at_the_first_report(
     hpo: Callable[..., Run], project: Callable[[str], None]
 ) -> None:
@@ -90,6 +111,25 @@ def test_an_objective_that_is_not_reported_ends_the_experiment_at_the_first_repo
     assert "accuracy, val_loss" in run.stderr
     assert "Traceback" not in run.stderr + run.stdout
     assert {row[0] for row in run.trials("state")} == {"FAIL"}
+
+
+def test_a_signal_ends_the_experiment_and_not_just_the_trial_that_runs_in_its_process(
+    tmp_path: Path, project: Callable[[str], None]
+) -> None:
+    project(WAITS)
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    experiment_dir = tmp_path / "experiments"
+    with subprocess.Popen(
+        command("+experiment=mine", "-m", "hydra/launcher=in_process", f"experiment_dir={experiment_dir}"),
+        cwd=tmp_path,
+        env={**environment(), "READY": str(ready)},
+        stdout=subprocess.DEVNULL,
+    ) as scheduler:
+        ready.read_text()
+        scheduler.terminate()
+        assert scheduler.wait(TIMEOUT_S) == 143
+    assert Run(143, "", "", experiment_dir).trials("state") == [("WAITING",)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hpo_launchers.jobs import Composer
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
@@ -14,6 +13,7 @@ from omegaconf import OmegaConf
 import hpo.app  # noqa: F401 - registers the schema and the resolvers
 from hpo.overrides import encode
 from hpo.records import TrialSpec, Value
+from hpo_launchers.jobs import Composer
 
 FIXED = ("+experiment=quadratic", "name='one, two'", "hydra.job.chdir=false", "++experiment_id=abcd_0123")
 

@@ -53,12 +53,12 @@ def check_config(config: DictConfig) -> None:
 def _check_complete(config: DictConfig) -> None:
     """Every value is there and every interpolation finds what it names."""
     for key in (str(name) for name in config if name != "hydra"):
-        missing = OmegaConf.missing_keys(config[key]) if OmegaConf.is_config(config[key]) else set()
-        if missing:
-            names = ", ".join(sorted(f"{key}.{name}" for name in missing))
-            raise ConfigError(f"these keys need a value: {names}")
         try:
-            if OmegaConf.is_config(config[key]):
-                OmegaConf.to_container(config[key], resolve=True)
+            node = config[key]
+            missing = OmegaConf.missing_keys(node) if OmegaConf.is_config(node) else set()
+            if missing:
+                raise ConfigError(f"these keys need a value: {', '.join(sorted(missing))}")
+            if OmegaConf.is_config(node):
+                OmegaConf.to_container(node, resolve=True)
         except OmegaConfBaseException as error:
             raise ConfigError(f"{error.full_key or key}: {str(error).splitlines()[0]}") from error

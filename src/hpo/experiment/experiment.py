@@ -116,7 +116,10 @@ class Experiment:
         self.flush_if_due()
 
     def record_test(self, ended: Ended) -> None:
-        """Keep what the best trial reached on the data held back."""
+        """Keep what the best trial reached on the data held back, or say why it could not be told."""
+        if ended.state is not State.COMPLETE:
+            LOGGER.warning("trial %s on the test data: %s", self.progress.trial_id(ended.number), ended.reason)
+            return
         self._db.set_test_metrics(ended.number, ended.metrics)
         LOGGER.info(self.progress.tested(ended))
 

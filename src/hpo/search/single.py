@@ -13,11 +13,12 @@ from optuna.samplers import RandomSampler
 from hpo.config import Verbose
 from hpo.experiment.checks import check_config
 from hpo.search.dry_run import describe
+from hpo.search.held_out import test_best
 from hpo.search.inline import InlineStream
 from hpo.search.loop import search
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
-from hpo.search.sweep import finish, opened, test_best
+from hpo.search.sweep import finish, opened
 
 
 def run_single(config: DictConfig) -> None:

@@ -15,17 +15,16 @@ from omegaconf.errors import OmegaConfBaseException
 from hpo.errors import HpoError
 from hpo.experiment.checks import check_config
 from hpo.experiment.experiment import Experiment
-from hpo.overrides import encode
-from hpo.records import Ended, State, TrialSpec
+from hpo.records import State
 from hpo.search.batches import BatchStream
 from hpo.search.check import check_space
 from hpo.search.dry_run import describe
+from hpo.search.held_out import test_best
 from hpo.search.loop import search
 from hpo.search.sampler import SamplerChoice, build_sampler
 from hpo.search.space import SearchSpace, read_space
 from hpo.search.stream import Stream
 from hpo.search.study import Study
-from hpo.trial.attempt import RUN_TEST
 
 NONE_COMPLETED = 1
 
@@ -91,20 +90,6 @@ def _run(
     finally:
         study.close()
     test_best(experiment, stream, fixed)
-
-
-def test_best(experiment: Experiment, stream: Stream, fixed: Sequence[str]) -> None:
-    """Evaluate the best trial, once, on the data that was held back, if any was."""
-    number = experiment.progress.best()
-    if not experiment.has_test or number is None:
-        return
-    params = experiment.progress.params(number)
-    overrides = (*fixed, RUN_TEST, *encode(params))
-    stream.submit(TrialSpec(number, overrides=overrides, subdir=experiment.progress.trial_id(number)))
-    ended: Ended | None = None
-    while ended is None:
-        ended = next((event for event in stream.wait() if isinstance(event, Ended)), None)
-    experiment.record_test(ended)
 
 
 @contextmanager

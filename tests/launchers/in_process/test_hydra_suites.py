@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hpo_launchers.in_process.plugin import InProcessLauncher
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.test_utils.launcher_common_tests import (
@@ -11,6 +10,8 @@ from hydra.test_utils.launcher_common_tests import (
     IntegrationTestSuite,
     LauncherTestSuite,
 )
+
+from hpo_launchers.in_process.plugin import InProcessLauncher
 
 # registers the launcher's configuration, as the first Hydra application of a process does
 Plugins.instance()

@@ -1,0 +1,25 @@
+"""What parts of the command that Hydra does not tell of its end have to do then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Closer = Callable[[BaseException | None], bool]
+"""Told with what the command ends, if with an error; answers whether a trial completed."""
+
+_closers: list[Closer] = []
+
+
+def at_end(close: Closer) -> None:
+    """Have `close` called once, when the command ends."""
+    _closers.append(close)
+
+
+def end(error: BaseException | None = None) -> bool:
+    """Call all that wait for the end; whether each could say that a trial completed."""
+    closers = _closers.copy()
+    _closers.clear()
+    completed = True
+    for close in reversed(closers):
+        completed = close(error) and completed
+    return completed

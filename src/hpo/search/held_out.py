@@ -1,0 +1,25 @@
+"""Evaluates the best trial on the data that was held back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpo.experiment.experiment import Experiment
+from hpo.overrides import encode
+from hpo.records import Ended, TrialSpec
+from hpo.search.stream import Stream
+from hpo.trial.attempt import RUN_TEST
+
+
+def test_best(experiment: Experiment, stream: Stream, fixed: Sequence[str]) -> None:
+    """Evaluate the best trial, once, on the data that was held back, if any was."""
+    number = experiment.progress.best()
+    if not experiment.has_test or number is None:
+        return
+    params = experiment.progress.params(number)
+    overrides = (*fixed, RUN_TEST, *encode(params))
+    stream.submit(TrialSpec(number, overrides=overrides, subdir=experiment.progress.trial_id(number)))
+    ended: Ended | None = None
+    while ended is None:
+        ended = next((event for event in stream.wait() if isinstance(event, Ended)), None)
+    experiment.record_test(ended)
