@@ -1,0 +1,82 @@
+"""What tests of more than one folder need: hpo's own composition, and the command as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf, flag_override
+
+import hpo.app  # noqa: F401 - registers the schema and the resolvers, as the command does
+from hpo.experiment.identity import forget_drawn_ids
+
+REPOSITORY = Path(__file__).parents[1]
+_LIMIT_S = 120
+
+Compose = Callable[..., DictConfig]
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def compose_run() -> Compose:
+    """`compose_run(*overrides)`: the run configuration as the command composes it, `hydra=True` with that node."""
+
+    def composed(*overrides: str, hydra: bool = False) -> DictConfig:
+        with initialize_config_module("hpo.conf"):
+            return compose("default_config", list(overrides), return_hydra_config=hydra)
+
+    return composed
+
+
+@pytest.fixture(scope="session")
+def loader() -> ConfigLoader:
+    """Hydra's loader of hpo's own conf/."""
+    with initialize_config_module("hpo.conf"):
+        return GlobalHydra.instance().config_loader()
+
+
+@pytest.fixture(scope="session")
+def _quadratic(compose_run: Compose) -> DictConfig:
+    return compose_run("+experiment=quadratic", "threads_per_trial=1", "device=cpu", "tensorboard=false")
+
+
+@pytest.fixture
+def quadratic(_quadratic: DictConfig, tmp_path: Path) -> Iterator[Callable[..., DictConfig]]:
+    """`quadratic(**{"task.x": 1.0})`: experiment=quadratic in tmp_path, with some values replaced."""
+
+    def make(**values: Any) -> DictConfig:
+        config = _quadratic.copy()
+        with flag_override(config, ["struct", "readonly"], False):
+            for key, value in {"experiment_dir": str(tmp_path / "experiments"), **values}.items():
+                OmegaConf.update(config, key, value, merge=False)
+        return config
+
+    yield make
+    forget_drawn_ids()
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """`cli("+experiment=quadratic", "-m")` runs `python -m hpo` in tmp_path, without its servers of processes."""
+
+    def run(*arguments: str, launcher: str | None = "basic", **environment: str) -> Any:
+        chosen = [f"hydra/launcher={launcher}"] if launcher else []
+        return subprocess.run(
+            [sys.executable, "-m", "hpo", *arguments, *chosen],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT_S,
+            check=False,
+        )
+
+    return run

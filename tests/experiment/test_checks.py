@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig
+
+from hpo.errors import ConfigError, TargetError
+from hpo.experiment.checks import check_config
+
+Make = Callable[..., DictConfig]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("total_trials", 0, "total_trials=0 must be at least 1"),
+        ("concurrent_trials", -2, "concurrent_trials=-2 must be at least 1"),
+        ("keep_n_checkpoints", -1, "keep_n_checkpoints=-1 must be at least 0"),
+        ("random_seed", -1, "random_seed=-1 must be at least 0"),
+        ("train_config.batch_size", 0, "train_config.batch_size=0 must be at least 1"),
+        ("train_config.eval_batch_size", 0, "train_config.eval_batch_size=0 must be at least 1"),
+        ("train_config.epochs", 0, "train_config.epochs=0 must be at least 1"),
+        ("train_config.num_workers", -1, "train_config.num_workers=-1 must be at least 0"),
+        ("eval_epoch", 0.0, "eval_epoch=0.0 must be above 0"),
+        ("eval_epoch", float("nan"), "eval_epoch=nan must be above 0"),
+        ("log_epoch", -1.0, "log_epoch=-1.0 must be above 0"),
+        ("threads_per_trial", 0, "threads_per_trial=0 must be auto or a whole number"),
+        ("threads_per_trial", 1.5, "threads_per_trial=1.5 must be auto"),
+        ("threads_per_trial", "many", "threads_per_trial=many must be auto"),
+        ("threads_per_trial", True, "threads_per_trial=True must be auto"),
+        ("threads_per_trial", None, "threads_per_trial=None must be auto"),
+        ("experiment_id", "a/b", "experiment_id='a/b' must be a plain file name"),
+        ("experiment_id", "", "experiment_id='' must be a plain file name"),
+        ("experiment_id", "..", "experiment_id='..' must be a plain file name"),
+        ("experiment_id", "a b", "experiment_id='a b' must be a plain file name"),
+        ("experiment_id", "a\n", "must be a plain file name"),
+        ("device", "tpu", "device='tpu' is not known"),
+        ("model_config", {"width": "???"}, "these keys need a value: model_config.width"),
+        ("model_config", {"width": "${nowhere}"}, "model_config.width: Interpolation key 'nowhere' not found"),
+        ("notes", "${nowhere}", "notes: Interpolation key 'nowhere' not found"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_what_is_allowed(
+    quadratic: Make, key: str, value: Any, complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_config(quadratic(**{key: value}))
+
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("keep_n_checkpoints", 0),
+        ("threads_per_trial", "auto"),
+        ("threads_per_trial", 64),
+        ("random_seed", 0),
+        ("eval_epoch", 0.01),
+        ("experiment_id", "2026-11.my_run-3"),
+        ("device", "auto"),
+        ("train_config.num_workers", 0),
+    ],
+)
+def test_the_smallest_that_makes_sense_passes(quadratic: Make, key: str, value: Any) -> None:
+    check_config(quadratic(**{key: value}))
+
+
+def test_targets_are_checked_as_well(quadratic: Make) -> None:
+    with pytest.raises(TargetError, match=r"recorder\.mine\._target_ is 'os\.system'"):
+        check_config(quadratic(recorder={"mine": {"_target_": "os.system"}}))

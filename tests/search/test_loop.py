@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
+
+from hpo.errors import ObjectiveError
+from hpo.experiment.experiment import Experiment
+from hpo.search.loop import search
+from hpo.search.stream import Stream
+from hpo.search.study import Study
+from tests.search.scripted_stream import ScriptedStream
+
+SPACE = {"task.x": FloatDistribution(-5.0, 5.0)}
+
+Search = Callable[..., Study]
+
+
+@pytest.fixture
+def experiment(open_experiment: Callable[..., Experiment]) -> Experiment:
+    return open_experiment()
+
+
+@pytest.fixture
+def run(experiment: Experiment) -> Iterator[Search]:
+    """`run(stream, total_trials=6)`: a search over one float; returns its study."""
+    studies = []
+
+    def of(stream: Stream, *, total_trials: int, concurrent_trials: int = 2, fixed: Any = ()) -> Study:
+        study = Study(RandomSampler(seed=1), SPACE, experiment.objectives, experiment.paths.study_db)
+        studies.append(study)
+        search(
+            study,
+            stream,
+            experiment,
+            fixed=fixed,
+            total_trials=total_trials,
+            concurrent_trials=concurrent_trials,
+        )
+        return study
+
+    yield of
+    for study in studies:
+        study.close()
+
+
+def loss(number: int) -> dict[str, float]:
+    return {"loss": float(number)}
+
+
+def test_a_freed_slot_is_filled_at_once_while_a_long_trial_goes_on(run: Search) -> None:
+    stream = ScriptedStream(2, loss, durations={0: 4})
+
+    run(stream, total_trials=6)
+
+    assert isinstance(stream, Stream)
+    assert stream.calls == [
+        *("submit 0", "submit 1", "end 1", "submit 2", "end 2", "submit 3", "end 3", "submit 4"),
+        *("end 0", "end 4", "submit 5", "end 5"),
+    ]
+
+
+@pytest.mark.parametrize(("capacity", "concurrent_trials", "most"), [(2, 5, 2), (5, 3, 3), (8, 8, 4)])
+def test_no_more_trials_run_than_the_launcher_the_user_and_the_budget_allow(
+    run: Search, capacity: int, concurrent_trials: int, most: int
+) -> None:
+    stream = ScriptedStream(capacity, loss)
+
+    run(stream, total_trials=4, concurrent_trials=concurrent_trials)
+
+    assert stream.most_running == most
+    assert len(stream.submitted) == 4
+
+
+def test_a_trial_is_composed_of_what_is_fixed_and_what_was_proposed(run: Search, experiment: Experiment) -> None:
+    stream = ScriptedStream(1, loss)
+
+    study = run(stream, total_trials=2, fixed=("random_seed=7",))
+
+    for number, spec in enumerate(stream.submitted):
+        x = study._study.trials[number].params["task.x"]
+        assert spec.number == number
+        assert spec.fixed == ("random_seed=7",)
+        assert spec.params == {"task.x": x}
+        assert spec.overrides == ("random_seed=7", f"task.x={x!r}")
+        assert spec.subdir == experiment.progress.trial_id(number)
+        assert (experiment.paths.root / str(spec.subdir)).is_dir()
+
+
+def test_a_failed_trial_is_told_as_failed_and_the_search_goes_on(run: Search, experiment: Experiment) -> None:
+    stream = ScriptedStream(2, lambda number: None if number == 1 else loss(number))
+
+    study = run(stream, total_trials=4)
+
+    states = [trial.state for trial in study._study.trials]
+    assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+    assert experiment.progress.counts() == "0 running, 0 waiting, 3 complete, 1 failed, 0 pruned"
+    assert "FAIL after" in experiment.paths.log.read_text()
+    assert "ValueError: no" in experiment.paths.log.read_text()
+
+
+def test_every_report_reaches_the_study(run: Search) -> None:
+    study = run(ScriptedStream(1, loss, num_reports=3), total_trials=2)
+
+    assert [trial.intermediate_values for trial in study._study.trials] == [
+        {1: 0.0, 2: 0.0, 3: 0.0},
+        {1: 1.0, 2: 1.0, 3: 1.0},
+    ]
+
+
+@pytest.mark.parametrize("num_reports", [0, 1])
+def test_a_missing_objective_ends_the_search_at_its_first_report_or_end(run: Search, num_reports: int) -> None:
+    stream = ScriptedStream(2, lambda _: {"val_loss": 1.0, "f1": 0.5}, num_reports=num_reports)
+
+    with pytest.raises(ObjectiveError, match=r"names loss, which no evaluation produces; there are: f1, val_loss"):
+        run(stream, total_trials=10)
+
+    assert len(stream.submitted) == 2
+
+
+def test_a_budget_of_nothing_asks_for_nothing(run: Search) -> None:
+    stream = ScriptedStream(2, loss)
+
+    run(stream, total_trials=0)
+
+    assert stream.calls == []

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import optuna
+import pytest
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import GridSampler, TPESampler
+
+from hpo.errors import ConfigError, SearchSpaceError
+from hpo.search.sampler import SamplerChoice, build_sampler
+from tests.conftest import REPOSITORY
+
+SPACE = {"x": FloatDistribution(0.0, 1.0), "n": IntDistribution(1, 100)}
+GRID = {"_target_": "optuna.samplers.GridSampler", "_partial_": True}
+
+
+def node(kind: str = "RandomSampler", **options: Any) -> DictConfig:
+    return OmegaConf.create({"_target_": f"optuna.samplers.{kind}", **options})
+
+
+def drawn(choice: SamplerChoice, count: int = 5) -> list[dict[str, Any]]:
+    study = optuna.create_study(sampler=choice.sampler)
+    return [dict(study.ask(SPACE).params) for _ in range(count)]
+
+
+def test_equal_seeds_draw_equal_values_and_others_do_not() -> None:
+    assert drawn(build_sampler(node(seed=None), SPACE, 1)) == drawn(build_sampler(node(seed=None), SPACE, 1))
+    assert drawn(build_sampler(node(seed=None), SPACE, 1)) != drawn(build_sampler(node(seed=None), SPACE, 2))
+
+
+def test_a_study_that_goes_on_does_not_draw_its_first_values_again() -> None:
+    fresh = drawn(build_sampler(node(seed=None), SPACE, 1, num_trials=0))
+
+    assert drawn(build_sampler(node(seed=None), SPACE, 1, num_trials=5)) != fresh
+
+
+def test_a_seed_of_the_samplers_own_comes_before_the_experiments() -> None:
+    assert drawn(build_sampler(node(seed=9), SPACE, 1)) == drawn(build_sampler(node(seed=9), SPACE, 2))
+
+
+def test_the_configuration_of_the_sampler_is_left_as_it_is() -> None:
+    given = node(seed=9)
+    OmegaConf.set_readonly(given, True)
+
+    build_sampler(given, SPACE, 1)
+
+    assert given.seed == 9
+
+
+def test_the_default_sampler_is_tpe_with_optunas_own_defaults() -> None:
+    group = OmegaConf.load(REPOSITORY / "conf/hydra/sweeper/sampler/tpe.yaml")
+    assert isinstance(group, DictConfig)
+    group.seed = 1
+    sampler = build_sampler(group, SPACE, 1).sampler
+
+    assert isinstance(sampler, TPESampler)
+    assert (sampler._multivariate, sampler._constant_liar) == (True, True), "the stock group turns both off"
+
+
+def test_a_grid_holds_every_combination_and_says_how_many() -> None:
+    space = {"a": CategoricalDistribution(["x", None]), "b": IntDistribution(1, 5, step=2)}
+
+    choice = build_sampler(OmegaConf.create(GRID), space, 1)
+
+    assert isinstance(choice.sampler, GridSampler)
+    assert choice.max_trials == 6
+    study = optuna.create_study(sampler=choice.sampler)
+    asked = [study.ask(space) for _ in range(6)]
+    assert {(trial.params["a"], trial.params["b"]) for trial in asked} == {
+        (a, b) for a in ("x", None) for b in (1, 3, 5)
+    }
+
+
+def test_a_grid_over_a_continuous_range_is_an_error_that_names_the_key() -> None:
+    with pytest.raises(SearchSpaceError, match="x: a grid needs choices or a range with a step"):
+        build_sampler(OmegaConf.create(GRID), SPACE, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "package"), [("CmaEsSampler", "cmaes"), ("GPSampler", "scipy"), ("QMCSampler", "scipy")]
+)
+def test_a_sampler_whose_package_is_missing_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, kind: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+
+    with pytest.raises(ConfigError, match=rf"{kind} needs the package {package}: pip install 'hpo\[samplers\]'"):
+        build_sampler(node(kind, seed=None), SPACE, 1)
+
+
+def test_an_option_that_the_sampler_lacks_and_a_target_that_is_no_sampler_are_errors() -> None:
+    with pytest.raises(ConfigError, match=r"hydra/sweeper/sampler: optuna.samplers.RandomSampler: .*'speed'"):
+        build_sampler(node(speed=3), SPACE, 1)
+    with pytest.raises(ConfigError, match="must be an Optuna sampler, but is"):
+        build_sampler(OmegaConf.create({"_target_": "optuna.pruners.NopPruner"}), SPACE, 1)

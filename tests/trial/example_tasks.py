@@ -1,0 +1,95 @@
+"""Tasks of all kinds, good and bad."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+from hpo.trial.protocol import Trial
+
+
+def returns(trial: Trial, kind: str) -> Any:
+    return {
+        "mapping": {"loss": 1, "f1": np.float32(0.5)},
+        "number": 2,
+        "numpy": np.float64(3.0),
+        "none": None,
+        "string": "good",
+        "list": [1.0, 2.0],
+        "words": {"loss": "low"},
+        "nan": {"loss": math.nan},
+        "infinite": {"loss": math.inf},
+        "other": {"f1": 1.0},
+    }[kind]
+
+
+def reports(trial: Trial, losses: list[float]) -> None:
+    for step, loss in enumerate(losses, start=1):
+        trial.report({"loss": loss, "f1": np.float32(step)}, step)
+
+
+def raises(trial: Trial) -> None:
+    trial.report({"loss": 1.0}, 1)
+    raise ValueError("first line\nsecond line")
+
+
+def ends_its_process(trial: Trial) -> None:
+    sys.exit(3)
+
+
+def is_interrupted(trial: Trial) -> None:
+    raise KeyboardInterrupt
+
+
+def logs(trial: Trial) -> dict[str, float]:
+    logging.getLogger("somebody.else").info("by the way: ä")
+    return {"loss": 1.0}
+
+
+def threads(trial: Trial) -> dict[str, float]:
+    return {"loss": float(os.environ["OMP_NUM_THREADS"])}
+
+
+def warns(trial: Trial) -> dict[str, float]:
+    warnings.warn("careful", UserWarning, stacklevel=1)
+    return {"loss": 1.0}
+
+
+def stops_when_told(trial: Trial) -> None:
+    for step in range(1, 100):
+        trial.report({"loss": 1.0 / step}, step)
+        if trial.should_stop():
+            return
+
+
+def resumes(trial: Trial, until: int) -> dict[str, float]:
+    state = trial.restore() or {"count": 0}
+    for step in range(state["count"] + 1, until + 1):
+        trial.save({"count": step}, step, best=step == 1)
+    return {"loss": float(state["count"])}
+
+
+class Spy:
+    """A recorder that writes down how it was used."""
+
+    seen: list[Any] = []
+
+    def __init__(self, info: Any) -> None:
+        self.seen.append(info)
+
+    def log(self, record: Any) -> None:
+        self.seen.append(dict(record))
+
+    def close(self, metrics: Any) -> None:
+        self.seen.append(("close", dict(metrics)))
+
+
+class Broken:
+    def __init__(self, info: Any) -> None:
+        raise RuntimeError("no such sink")

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hpo.paths import TrialPaths
+from hpo.trial.checkpoints import Checkpoints, iteration_of
+
+Save = Callable[..., None]
+
+
+@pytest.fixture
+def save(paths: TrialPaths) -> Save:
+    def of(iteration: int, *, best: bool = False, keep_n: int = 2, before_rename: Any = lambda: None) -> None:
+        state = {"model": {"w": torch.full((3,), float(iteration))}, "current_iteration": iteration}
+        Checkpoints(paths, keep_n).save(state, iteration, best=best, before_rename=before_rename)
+
+    return of
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_the_newest_are_kept_in_the_order_of_their_iterations(save: Save, paths: TrialPaths) -> None:
+    for iteration in (8, 9, 10, 100):
+        save(iteration)
+
+    assert names(paths.checkpoints) == {"checkpoint_10.pt", "checkpoint_100.pt"}
+
+
+def test_one_best_checkpoint_is_kept_however_many_there_were(save: Save, paths: TrialPaths) -> None:
+    save(1, best=True)
+    save(2)
+    save(3, best=True)
+    save(4)
+
+    assert names(paths.best_checkpoints) == {"best_checkpoint_3.pt"}
+    assert torch.load(paths.best_checkpoint(3))["current_iteration"] == 3
+
+
+def test_the_best_outlives_its_twin_in_checkpoints(save: Save, paths: TrialPaths) -> None:
+    save(1, best=True, keep_n=1)
+    save(2, keep_n=1)
+
+    assert names(paths.checkpoints) == {"checkpoint_2.pt"}
+    assert torch.load(paths.best_checkpoint(1))["model"]["w"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_the_best_is_copied_where_there_are_no_hard_links(
+    save: Save, paths: TrialPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+
+    save(1, best=True)
+
+    assert torch.load(paths.best_checkpoint(1))["current_iteration"] == 1
+    assert paths.best_checkpoint(1).stat().st_nlink == 1
+    assert names(paths.best_checkpoints) == {"best_checkpoint_1.pt"}
+
+
+def test_with_none_to_keep_only_the_best_stays(save: Save, paths: TrialPaths) -> None:
+    save(1, best=True, keep_n=0)
+    save(2, keep_n=0)
+
+    assert names(paths.checkpoints) == set()
+    restored = Checkpoints(paths, 0).restore()
+    assert restored is not None
+    assert restored["current_iteration"] == 1
+
+
+def test_the_metadata_is_written_between_the_data_and_its_name(save: Save, paths: TrialPaths) -> None:
+    seen: list[set[str]] = []
+
+    save(1, best=True, before_rename=lambda: seen.append(names(paths.checkpoints) | names(paths.best_checkpoints)))
+
+    assert len(seen) == 1
+    assert not [name for name in seen[0] if name.endswith(".pt")]
+
+
+def test_a_write_that_is_killed_leaves_no_checkpoint_and_the_last_one_is_restored(
+    save: Save, paths: TrialPaths
+) -> None:
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    save(1)
+    with pytest.raises(KeyboardInterrupt):
+        save(2, best=True, before_rename=killed)
+
+    restored = Checkpoints(paths, 2).restore()
+    assert restored is not None
+    assert restored["current_iteration"] == 1
+    assert {name for name in names(paths.checkpoints) if name.endswith(".pt")} == {"checkpoint_1.pt"}
+    save(2)
+    assert names(paths.checkpoints) == {"checkpoint_1.pt", "checkpoint_2.pt"}, "the half file is written over"
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04half a file", None])
+def test_a_damaged_newest_checkpoint_is_passed_over_and_said_so(
+    save: Save, paths: TrialPaths, caplog: pytest.LogCaptureFixture, damage: bytes | None
+) -> None:
+    save(1)
+    save(2)
+    whole = paths.checkpoint(2).read_bytes()
+    paths.checkpoint(2).write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+
+    restored = Checkpoints(paths, 2).restore()
+
+    assert restored is not None
+    assert restored["current_iteration"] == 1
+    assert "checkpoint_2.pt cannot be read and is passed over" in caplog.text
+
+
+def test_the_newest_is_restored_wherever_it_lies_and_nothing_is_none(save: Save, paths: TrialPaths) -> None:
+    assert Checkpoints(paths, 2).restore() is None
+    save(1)
+    save(5, best=True)
+    paths.checkpoint(5).unlink()
+
+    restored = Checkpoints(paths, 2).restore()
+
+    assert restored is not None
+    assert restored["current_iteration"] == 5
+
+
+def test_what_is_no_plain_value_is_refused_when_it_is_read_with_torchs_defaults(paths: TrialPaths) -> None:
+    Checkpoints(paths, 1).save({"path": Path("/x")}, 1, best=False, before_rename=lambda: None)
+
+    with pytest.raises(Exception, match="weights_only"):
+        torch.load(paths.checkpoint(1))
+
+
+def test_the_iteration_is_the_number_in_the_name() -> None:
+    assert iteration_of(TrialPaths(Path("/9_x")).checkpoint(120)) == 120
+    assert iteration_of(TrialPaths(Path("/9_x")).best_checkpoint(7)) == 7
+    assert iteration_of(Path("other.pt")) == -1
