@@ -224,7 +224,14 @@ def test_a_signal_ends_it_with_its_status_and_the_experiment_is_marked_as_interr
     tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
     command = [sys.executable, "-m", "hpo", *QUADRATIC, "task._target_=mytasks.waits"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        # what runs in the background of a shell, as this test may, has Ctrl-C ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.stdout is not None
         assert any(line == "waiting\n" for line in process.stdout)
         process.send_signal(number)

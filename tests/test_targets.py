@@ -109,4 +109,16 @@ def test_of_hydras_own_node_the_sampler_alone_is_checked() -> None:
 def test_every_target_below_a_node_is_found_with_its_key() -> None:
     node = {"_target_": "a.A", "b": [{"c": {"_target_": "d.D"}}], "e": "${f}", "g": {"_target_": "${h}"}}
 
-    assert list(find_targets(node, "root")) == [("root", "a.A"), ("root.b[0].c", "d.D")]
+    assert list(find_targets(node, "root")) == [("root", "a.A"), ("root.b[0].c", "d.D"), ("root.g", "${h}")]
+
+
+def test_a_target_that_is_an_interpolation_is_checked_as_what_it_stands_for() -> None:
+    check(name="hpo.tasks.noop", task={"_target_": "${name}"})
+    with pytest.raises(TargetError, match=r"task\._target_ is 'os\.system'"):
+        check(name="os.system", task={"_target_": "${name}"})
+
+
+def test_the_line_to_add_keeps_what_is_declared_already(tmp_path: Path) -> None:
+    declare(tmp_path, '[tool.hpo]\nallow_targets = ["mine.*"]\n')
+    with pytest.raises(TargetError, match=r'allow_targets = \["mine\.\*", "other\.\*"\]'):
+        check(task={"_target_": "other.f"})

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hpo.errors import ConfigError, HpoError
 from hpo.experiment import sqlite
@@ -32,6 +32,11 @@ class ForeignSweep:
         """Check what hpo's sweeper would check, and open. Raises HpoError for bad input."""
         if config.dry_run:
             raise ConfigError("dry_run shows what hpo's own sweeper would do: leave out hydra/sweeper=...")
+        for key, sweep in (config.search_space or {}).items():
+            if OmegaConf.is_list(sweep) and None in sweep:
+                raise ConfigError(
+                    f"search_space: {key}: {sweep}\nholds null, which hydra/sweeper=hpo alone can search"
+                )
         check_space(read_space(config, config.hydra.overrides.task, loader), config, loader)
         given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         self._given = {

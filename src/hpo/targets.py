@@ -23,7 +23,6 @@ BUILT_IN = (
     "hydra_plugins.hydra_optuna_sweeper.*",
 )
 PROJECT_FILE = "pyproject.toml"
-EXAMPLE = 'allow_targets = ["{package}.*"]'
 
 
 @cache
@@ -63,12 +62,16 @@ def check_targets(config: DictConfig) -> None:
     """Raise TargetError for the first `_target_` in `config` that is not allowed to run."""
     patterns = allowed_targets()
     for key, target in _checked(OmegaConf.to_container(config, resolve=False)):
+        if target.startswith("${"):
+            target = str(OmegaConf.select(config, f"{key}._target_"))
         if not is_allowed(target, patterns):
             project = project_file(Path.cwd()) or Path.cwd() / PROJECT_FILE
-            line = EXAMPLE.format(package=target.split(".")[0])
+            declared = (*patterns[len(BUILT_IN) :], f"{target.split('.')[0]}.*")
+            quoted = ", ".join(f'"{pattern}"' for pattern in declared)
             raise TargetError(
                 f"{key}._target_ is {target!r}, which is not declared as allowed to run.\n"
-                f"Add under [tool.hpo] in {project}:\n    {line}"
+                f"Let it, with this line under [tool.hpo] in {project}:\n"
+                f"    allow_targets = [{quoted}]"
             )
 
 
@@ -80,10 +83,10 @@ def _checked(values: Any) -> Iterator[tuple[str, str]]:
 
 
 def find_targets(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every `(key, target)` below `node`."""
+    """Every `(key, target)` below `node`; an interpolation is given as it is written."""
     if isinstance(node, dict):
         target = node.get("_target_")
-        if isinstance(target, str) and not target.startswith("${"):
+        if isinstance(target, str):
             yield key, target
         for name, child in node.items():
             yield from find_targets(child, f"{key}.{name}" if key else str(name))

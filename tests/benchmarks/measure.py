@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,7 +63,7 @@ def run_hpo(folder: Path, *overrides: str) -> Times:
 def query(folder: Path, sql: str) -> list[tuple[str, ...]]:
     """Ask the state database of the only experiment below `folder`."""
     (database,) = folder.glob("experiments/*/*_state.db")
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         return connection.execute(sql).fetchall()
 
 

@@ -154,6 +154,8 @@ def test_nothing_is_left_running_when_the_scheduler_ends(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        # what runs in the background of a shell, as this test may, has Ctrl-C ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as scheduler:
         ready.read_text()  # returns when the trial has written that it runs
         tree = psutil.Process(scheduler.pid).children(recursive=True)

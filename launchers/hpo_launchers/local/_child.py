@@ -23,7 +23,7 @@ from hpo.paths import TrialPaths
 from hpo.trial.link import current_link
 from hpo_launchers import _hydra, execution
 from hpo_launchers.jobs import Job
-from hpo_launchers.local import _blob, _lifeline
+from hpo_launchers.local import _blob, _lifeline, _plain_job
 from hpo_launchers.local._channel import ChannelLink, Returned
 
 _FLUSH_TIMEOUT_S = 30.0
@@ -87,10 +87,12 @@ def _run_job(job: Job, surroundings: Surroundings, link: ChannelLink) -> JobRetu
     config = job.config()
     if job.subdir is not None:
         _write_into(Path(config.hydra.sweep.dir) / job.subdir)
-    if not execution.is_run_config(config):
-        link.send(execution.started(job.number))
     # no trial composes again, and a loader holds every configuration it has read
     context = HydraContext(None, callbacks, whitelist)  # type: ignore[arg-type]
+    if not execution.is_run_config(config):
+        link.send(execution.started(job.number))
+    elif not surroundings.wants_result and _plain_job.is_plain(config):
+        return _plain_job.run(config, context, task_function)
     return execution.run(config, context, task_function, interruptible=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ def sweep(
 
     Raises HpoError for bad input, before anything is on disk.
     """
+    # what the imports have made stays: no collection in the loop or at the interpreter's exit has to look at it
+    gc.freeze()
     space = read_space(config, arguments, context.config_loader)
     check_space(space, config, context.config_loader)
     check_config(config)

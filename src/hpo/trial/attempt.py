@@ -140,11 +140,12 @@ def _call(trial: TrialHandle) -> Any:
 
 
 def _recorders(config: DictConfig, info: TrialInfo) -> list[Recorder]:
-    return [
-        _build(node)(info)
-        for name, node in config.recorder.items()
-        if node is not None and (name != "tensorboard" or config.tensorboard)
-    ]
+    nodes: Any = OmegaConf.to_container(config.recorder, resolve=True)
+    if not config.tensorboard:
+        nodes.pop("tensorboard", None)
+    # all in one call: each costs a millisecond
+    partials = instantiate({name: node | {"_partial_": True} for name, node in nodes.items() if node})
+    return [partial(info) for partial in partials.values()]
 
 
 def _build(node: Any) -> Callable[..., Any]:

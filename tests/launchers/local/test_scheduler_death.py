@@ -23,7 +23,7 @@ def test_trials_die_with_their_scheduler(tmp_path: Path, start_method: str, deat
     command = [sys.executable, "-m", "tests.launchers.scheduler", start_method, str(tmp_path)]
     # output that a survivor would hold open is no pipe of ours
     with (tmp_path / "output").open("w") as output:
-        scheduler = psutil.Popen(command, cwd=_ROOT, stdout=output, stderr=output)
+        scheduler = psutil.Popen(command, cwd=_ROOT, stdout=output, stderr=output, preexec_fn=_heed_interrupts)
     try:
         started = _wait_for_descendants(scheduler, tmp_path / "ready")
         scheduler.send_signal(death)
@@ -33,6 +33,11 @@ def test_trials_die_with_their_scheduler(tmp_path: Path, start_method: str, deat
             scheduler.kill()
         scheduler.wait()
     assert not [process for process in alive if process.is_running() and process.status() != "zombie"]
+
+
+def _heed_interrupts() -> None:
+    """What runs in the background of a shell, as these tests may, has Ctrl-C ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_for_descendants(scheduler: psutil.Popen, ready: Path) -> list[psutil.Process]:
