@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.utils import JobRuntime, setup_globals
+from omegaconf import OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
 _PRESENT_IN_CHILD = ("oc.", "hydra", "hpo.")
@@ -30,6 +31,7 @@ def job_name() -> str:
 
 def restore(name: str, resolvers: Mapping[str, Any]) -> None:
     """Make this process one in which jobs named `name` can run."""
-    setup_globals()
+    if not OmegaConf.has_resolver("python_version"):  # a server that this process was forked from has set them
+        setup_globals()
     JobRuntime.instance().set("name", name)
     BaseContainer._resolvers.update(resolvers)

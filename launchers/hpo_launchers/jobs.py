@@ -59,7 +59,7 @@ class Composer:
         self._templates: dict[tuple[str, ...], _Template] = {}
 
     def job(self, spec: TrialSpec) -> Job:
-        if spec.params:
+        if spec.params or spec.overrides == spec.fixed:
             template = self._template(spec.fixed)
             if all(template.is_leaf(key) for key in spec.params):
                 overrides = tuple(text for text in spec.overrides if not _is_for_hydra(text))

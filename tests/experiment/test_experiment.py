@@ -72,15 +72,18 @@ def test_what_was_fixed_reaches_every_trial_as_overrides(open_one: Open, tmp_pat
 
     digest = query(experiment, "SELECT config_hash FROM experiments")[0][0]
     assert set(experiment.fixed_overrides()) == {
-        f"++{override}"
-        for override in encode(
-            {
-                "threads_per_trial": 1,
-                "experiment_dir": str(tmp_path / "experiments"),
-                "experiment_id": "mine",
-                "config_hash": digest,
-            }
-        )
+        f"hydra.sweep.dir={experiment.paths.root}",
+        *(
+            f"++{override}"
+            for override in encode(
+                {
+                    "threads_per_trial": 1,
+                    "experiment_dir": str(tmp_path / "experiments"),
+                    "experiment_id": "mine",
+                    "config_hash": digest,
+                }
+            )
+        ),
     }
 
 

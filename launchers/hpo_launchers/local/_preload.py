@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+from hydra.core.utils import setup_globals
 from omegaconf import DictConfig, OmegaConf
 
 from hpo.targets import find_targets
@@ -73,6 +74,7 @@ def load(modules: list[str]) -> None:
         if module == "torch":
             # before any operation: a child of a server that had used several threads would hang
             sys.modules["torch"].set_num_threads(1)
+    setup_globals()
     _leave_finalizers_alone()
     # what is here now stays: a collection in a trial must not touch, and so copy, the server's pages
     gc.collect()

@@ -23,6 +23,8 @@ from hpo_launchers.local._child import Order, unpickled
 from hpo_launchers.local._processes import Exited, Forked, Processes, ServerDied
 
 _KILL_TIMEOUT_S = 10.0
+# a trial whose end is told may still flush what it has; one that hangs then would hold its slot for ever
+_LEAVE_TIMEOUT_S = 60.0
 _SERVER_DIED = "the server that trials are forked from died"
 
 
@@ -37,6 +39,7 @@ class _Trial:
     pid: int | None = None
     ended: Ended | None = None
     returned: Returned | None = None
+    told_at: float | None = None
 
     def signal(self, number: signal.Signals) -> None:
         if self.pid is not None:
@@ -100,6 +103,7 @@ class LocalStream:
 
     def wait(self, timeout_s: float | None = None) -> list[Event]:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._hurry_leavers()
         while self._running and not self._events:
             left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
             self._poll(left_s)
@@ -114,11 +118,12 @@ class LocalStream:
             self._running[number].reader.stop()
 
     def close(self) -> None:
-        """Ask what runs to terminate, kill what does not, and stop the server."""
+        """Let leave what is leaving, ask what runs to terminate, kill what does not, and stop the server."""
         self._queue.clear()
         try:
             for trial in self._running.values():
-                trial.signal(signal.SIGTERM)
+                if trial.told_at is None:
+                    trial.signal(signal.SIGTERM)
             self._wait_for_ends(self._stop_timeout_s)
         finally:
             for trial in self._running.values():
@@ -146,7 +151,14 @@ class LocalStream:
 
     def _fill(self) -> None:
         while self._queue and len(self._running) < self.capacity:
+            if self._queue[0].number in self._running:
+                return  # a second job of a trial that is still leaving
             self._start(self._queue.popleft())
+
+    def _hurry_leavers(self) -> None:
+        for trial in self._running.values():
+            if trial.told_at is not None and time.monotonic() - trial.told_at > _LEAVE_TIMEOUT_S:
+                trial.kill()
 
     def _start(self, job: Job) -> None:
         environment = self._least_used()
@@ -227,6 +239,10 @@ class LocalStream:
                 trial.returned = frame
             elif isinstance(frame, Ended):
                 trial.ended = frame
+                if not self._wants_results:
+                    # its slot is free when its process is gone; the scheduler can think of the next one meanwhile
+                    trial.told_at = time.monotonic()
+                    self._events.append(frame)
             else:
                 self._events.append(frame)
         if not is_open:
@@ -239,13 +255,17 @@ class LocalStream:
 
     def _end(self, trial: _Trial, reason_of_death: str) -> None:
         self._read(trial)
+        if trial.told_at is None:
+            self._tell_end(trial, reason_of_death)
+        self._forget(trial)
+
+    def _tell_end(self, trial: _Trial, reason_of_death: str) -> None:
         returned = trial.returned
         ended = trial.ended or (returned.ended if returned else None)
         if ended is None:
             ended = Ended(trial.number, State.FAIL, reason=reason_of_death)
         result = _result(returned, ended) if self._wants_results or trial.ended is None else None
         self._events.append(replace(ended, result=result))
-        self._forget(trial)
 
     def _forget(self, trial: _Trial) -> None:
         self._unwatch(trial)

@@ -70,7 +70,9 @@ class Experiment:
 
     def fixed_overrides(self) -> tuple[str, ...]:
         """What every trial of this experiment must be composed with, as Hydra overrides."""
-        return tuple(f"++{override}" for override in encode(self._fixed))
+        # as it stands: resolving it takes each trial 3 ms
+        directory = encode({"hydra.sweep.dir": str(self.paths.root)})
+        return (*(f"++{override}" for override in encode(self._fixed)), *directory)
 
     def prepare(self, spec: TrialSpec) -> TrialSpec:
         """Make the trial's directory and row; the spec that comes back knows its directory."""
