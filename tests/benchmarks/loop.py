@@ -38,9 +38,9 @@ from tests.benchmarks.measure import median, scratch, show, verdict
 
 GOAL_BARE, GOAL_LOADER = 1.05, 0.7
 
-HIDDEN_SIZE, BATCH_SIZE, EPOCHS = 453, 32, 3
-# short runs, many of them: a busy machine then slows neighbours alike
-NUM_RUNS = 7
+HIDDEN_SIZE, BATCH_SIZE, EPOCHS = 453, 32, 10
+# a busy machine slows neighbours alike
+NUM_RUNS = 5
 LR, GAMMA = 0.01, 0.9999
 _CONF = Path(str(hpo.conf.__file__)).parent
 _FILES = Path(__file__).resolve().parents[3] / "shared/data/mnist10k"
