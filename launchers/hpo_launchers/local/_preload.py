@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import sys
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hpo.targets import find_targets
 from hpo_launchers import execution
+from hpo_launchers.local import _torch
 
 _TORCH_TARGETS = ("torch.", "torchmetrics.", "hpo.training.", "hpo.models.")
 _HYDRA = (
@@ -39,8 +39,9 @@ _HPO = (
     "hpo.recording.train_log",
     "hpo_launchers.local.config",
 )
-# the first optimizer of a process imports torch._dynamo, which takes a second
-_TORCH = ("torch", "torch._dynamo", "torch.optim", "torch.utils.data", "torch.utils.data.dataloader")
+_TORCH = ("torch", "torch.optim", "torch.utils.data", "torch.utils.data.dataloader", "torch.utils.serialization")
+_IMPORT = {"torch": _torch.import_torch, "torchmetrics": _torch.import_torchmetrics}
+_TORCHMETRICS_TARGETS = ("torchmetrics.", "hpo.training.")
 
 
 def modules_for(config: DictConfig) -> list[str]:
@@ -53,6 +54,8 @@ def modules_for(config: DictConfig) -> list[str]:
     targets = list(_targets(config))
     if any(target.startswith(_TORCH_TARGETS) for target in targets):
         modules += _TORCH
+    if any(target.startswith(_TORCHMETRICS_TARGETS) for target in targets):
+        modules.append("torchmetrics")
     # modules of hpo and torchmetrics, which are known to do nothing when they are imported
     own = ("hpo.", "torchmetrics.")
     return modules + [target.rpartition(".")[0] for target in targets if target.startswith(own)]
@@ -68,12 +71,9 @@ def load(modules: list[str]) -> None:
     """Import what can be imported: a module that fails here fails again, and is reported, in the trial."""
     for module in modules:
         try:
-            importlib.import_module(module)
+            _IMPORT.get(module, importlib.import_module)(module)
         except Exception:
             continue
-        if module == "torch":
-            # before any operation: a child of a server that had used several threads would hang
-            sys.modules["torch"].set_num_threads(1)
     setup_globals()
     _leave_finalizers_alone()
     # what is here now stays: a collection in a trial must not touch, and so copy, the server's pages
