@@ -34,16 +34,24 @@ class Job:
     def config(self) -> DictConfig:
         """The configuration, with `hydra.job.num` and `hydra.job.id` set; runs where the trial runs."""
         config: DictConfig = pickle.loads(self.template)
+        self.set_params(config)
+        self.set_hydra(config.hydra)
+        return config
+
+    def set_params(self, config: DictConfig) -> None:
+        """Give a template's configuration the values of this job."""
         for key, value in self.params.items():
             OmegaConf.update(config, key, value, merge=True)
-        with flag_override(config.hydra, "readonly", False), open_dict(config):
-            config.hydra.job.id = str(self.number)
-            config.hydra.job.num = self.number
+
+    def set_hydra(self, hydra: DictConfig) -> None:
+        """Give a template's hydra node what is this job's own."""
+        with flag_override(hydra, "readonly", False), open_dict(hydra):
+            hydra.job.id = str(self.number)
+            hydra.job.num = self.number
             if self.overrides is not None:
-                config.hydra.overrides.task = list(self.overrides)
+                hydra.overrides.task = list(self.overrides)
             if self.subdir is not None:
-                config.hydra.sweep.subdir = self.subdir
-        return config
+                hydra.sweep.subdir = self.subdir
 
 
 class Composer:

@@ -1,4 +1,7 @@
-"""Proportional set size of a trial beyond the preloaded server's, and of the whole process tree."""
+"""Proportional set size of a trial beyond the preloaded server's, and of the whole process tree.
+
+The spare process that waits for the next trial counts as a part of those that run.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,8 @@ def _measure(
             samples = list(_samples([*command(folder, *overrides), f"concurrent_trials={_NUM_SLOTS}"]))
         first = next(index for index, sample in enumerate(samples) if sample.trials)
         alone = max(sample.server for sample in samples[:first])
-        busy = [sample for sample in samples if len(sample.trials) == _NUM_SLOTS]
+        # with the spare process that waits for the next trial, which is part of what these take
+        busy = [sample for sample in samples if len(sample.trials) >= _NUM_SLOTS]
         trials.append(max((sample.server + sum(sample.trials) - alone) / _NUM_SLOTS for sample in busy))
         trees.append(max(sample.scheduler + sample.server + sum(sample.trials) for sample in busy))
         servers.append(alone)

@@ -1,4 +1,7 @@
-"""The socket between a trial and its scheduler: frames of pickles go up, one byte that says stop comes down."""
+"""The socket between a trial and its scheduler.
+
+Frames of pickles go up. What comes down are the trial's order, as open files, and later one byte that says stop.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hpo.records import Ended, Event, Report
 
 _HEADER = struct.Struct("!I")
-_STOP = b"s"
+_ORDER, _STOP = b"o", b"s"
+_MAX_ORDER_FILES = 2
 _CHUNK_BYTES = 1 << 18
 _MAX_BUFFERED_BYTES = 64 << 20
 
@@ -27,6 +31,13 @@ class Returned:
 
     ended: Ended
     result: bytes | None
+
+
+def receive_files(connection: socket.socket) -> list[int]:
+    """Wait for an order: the descriptors of its files, or none when the scheduler has hung up."""
+    flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+    _, fds, _, _ = socket.recv_fds(connection, len(_ORDER), _MAX_ORDER_FILES, flags)
+    return fds
 
 
 class ChannelLink:
@@ -107,6 +118,11 @@ class FrameReader:
         except OSError:
             is_open = False
         return list(self._frames()), is_open
+
+    def send_files(self, fds: Sequence[int]) -> None:
+        """Send an order."""
+        with contextlib.suppress(OSError):  # its process may have died
+            socket.send_fds(self._connection, [_ORDER], fds)
 
     def stop(self) -> None:
         with contextlib.suppress(OSError):  # it may have ended already

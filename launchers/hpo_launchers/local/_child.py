@@ -18,13 +18,14 @@ from typing import Any
 import cloudpickle
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext
+from omegaconf import DictConfig
 
 from hpo.paths import TrialPaths
 from hpo.trial.link import current_link
 from hpo_launchers import _hydra, execution
 from hpo_launchers.jobs import Job
 from hpo_launchers.local import _blob, _lifeline, _plain_job
-from hpo_launchers.local._channel import ChannelLink, Returned
+from hpo_launchers.local._channel import ChannelLink, Returned, receive_files
 
 _FLUSH_TIMEOUT_S = 30.0
 
@@ -56,24 +57,31 @@ def main(fds: list[int]) -> None:
 
 
 def run(fds: list[int]) -> int:
-    """Run the trial that the blobs among `fds` describe; returns the exit code of its process."""
-    channel, lifeline, surroundings_fd, template_fd, order_fd = fds
+    """Load what jobs share, wait for an order, and run its trial; returns the exit code of the process."""
+    channel, lifeline, surroundings_fd, template_fd = fds
     _lifeline.hold(lifeline)
-    link = ChannelLink(socket.socket(fileno=channel))
-    order: Order = pickle.loads(_blob.read(order_fd))
-    surroundings: Surroundings = pickle.loads(_blob.read(surroundings_fd))
-    template = _blob.read(template_fd)
-    for fd in (surroundings_fd, template_fd, order_fd):
-        os.close(fd)
-    _settle(surroundings, order)
+    surroundings: Surroundings = pickle.loads(_read_and_close(surroundings_fd))
+    template = _read_and_close(template_fd)
+    _settle(surroundings)
+    loaded = _loaded(surroundings, template)
+    connection = socket.socket(fileno=channel)
+    files = receive_files(connection)
+    if not files:
+        return 0
+    link = ChannelLink(connection)
     current_link.set(link)
-    job = replace(order.job, template=template)
+    order: Order = pickle.loads(_read_and_close(files[0]))
+    os.environ.update(order.environment)
+    if len(files) > 1:  # another template than the one that was guessed
+        loaded = _loaded(surroundings, _read_and_close(files[1]))
     try:
-        result = _run_job(job, surroundings, link)
-        ended = execution.ended(job.number, result)
+        if isinstance(loaded, BaseException):
+            raise loaded
+        result = loaded.run(order.job, link)
+        ended = execution.ended(order.job.number, result)
     except BaseException as error:  # also what could not be unpickled or composed
-        result = execution.failed_return(error, job.overrides)
-        ended = execution.failure(job.number, error)
+        result = execution.failed_return(error, order.job.overrides)
+        ended = execution.failure(order.job.number, error)
     _leave()
     wants_result = surroundings.wants_result or not link.has_ended
     link.send_frame(Returned(replace(ended, result=None), _pickled(result) if wants_result else None))
@@ -81,24 +89,49 @@ def run(fds: list[int]) -> int:
     return 0
 
 
-def _run_job(job: Job, surroundings: Surroundings, link: ChannelLink) -> JobReturn:
-    task_function, callbacks, whitelist, name, resolvers = cloudpickle.loads(surroundings.job)
-    _hydra.restore(name, resolvers)
-    config = job.config()
-    if job.subdir is not None:
-        _write_into(Path(config.hydra.sweep.dir) / job.subdir)
-    # no trial composes again, and a loader holds every configuration it has read
-    context = HydraContext(None, callbacks, whitelist)  # type: ignore[arg-type]
-    if not execution.is_run_config(config):
-        link.send(execution.started(job.number))
-    elif not surroundings.wants_result and _plain_job.is_plain(config):
-        return _plain_job.run(config, context, task_function)
-    return execution.run(config, context, task_function, interruptible=False)
+class _Loaded:
+    """A template and the task, as far as they can be made ready for whatever job comes."""
+
+    def __init__(self, surroundings: Surroundings, template: bytes) -> None:
+        self._task_function, callbacks, whitelist, name, resolvers = cloudpickle.loads(surroundings.job)
+        _hydra.restore(name, resolvers)
+        self._config: DictConfig = pickle.loads(template)
+        # no trial composes again, and a loader holds every configuration it has read
+        self._context = HydraContext(None, callbacks, whitelist)  # type: ignore[arg-type]
+        self._is_foreign = not execution.is_run_config(self._config)
+        self._plain_job: _plain_job.PlainJob | None = None
+        if not (self._is_foreign or surroundings.wants_result) and _plain_job.is_plain(self._config):
+            self._plain_job = _plain_job.PlainJob(self._config, whitelist)
+
+    def run(self, job: Job, link: ChannelLink) -> JobReturn:
+        if job.subdir is not None:
+            _write_into(Path(self._config.hydra.sweep.dir) / job.subdir)
+        if self._plain_job is not None:
+            return self._plain_job.run(job, self._task_function)
+        job.set_params(self._config)
+        job.set_hydra(self._config.hydra)
+        if self._is_foreign:
+            link.send(execution.started(job.number))
+        return execution.run(self._config, self._context, self._task_function, interruptible=False)
 
 
-def _settle(surroundings: Surroundings, order: Order) -> None:
+def _loaded(surroundings: Surroundings, template: bytes) -> _Loaded | BaseException:
+    """What cannot be loaded is told as the error of the trial that wants it."""
+    try:
+        return _Loaded(surroundings, template)
+    except BaseException as error:
+        return error
+
+
+def _read_and_close(fd: int) -> bytes:
+    data = _blob.read(fd)
+    os.close(fd)
+    return data
+
+
+def _settle(surroundings: Surroundings) -> None:
     os.environ.clear()
-    os.environ.update({**surroundings.environment, **order.environment})
+    os.environ.update(surroundings.environment)
     os.chdir(surroundings.working_directory)
     sys.path[:] = surroundings.path
     sys.argv[:] = surroundings.arguments

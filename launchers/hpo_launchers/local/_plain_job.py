@@ -6,12 +6,52 @@ They take ten milliseconds, a third of a trial that does nothing.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.execution_policy import execution_whitelist
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus
-from hydra.types import HydraContext, TaskFunction
+from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from hpo_launchers.jobs import Job
+
+
+class PlainJob:
+    """A job whose template is loaded before it is known which job it will be."""
+
+    def __init__(self, config: DictConfig, whitelist: Any) -> None:
+        """Take over `config`, a template. The process is the job's own: nothing is put back as it was."""
+        # its copy of the hydra node is what takes longest
+        HydraConfig.instance().set_config(config)
+        self._config = config
+        self._whitelist = whitelist
+
+    def run(self, job: Job, task_function: TaskFunction) -> JobReturn:
+        config = self._config
+        job.set_params(config)
+        job.set_hydra(config.hydra)
+        directory = Path(config.hydra.sweep.dir, str(config.hydra.sweep.subdir)).absolute()
+        directory.mkdir(parents=True, exist_ok=True)
+        hydra: Any = HydraConfig.get()
+        job.set_hydra(hydra)
+        with read_write(hydra.runtime), open_dict(hydra.runtime):
+            hydra.runtime.output_dir = str(directory)
+        with read_write(config), open_dict(config):
+            del config["hydra"]
+        result = JobReturn(
+            overrides=list(hydra.overrides.task),
+            working_dir=str(Path.cwd()),
+            task_name=str(JobRuntime.instance().get("name")),
+        )
+        with execution_whitelist(self._whitelist, reset=True):
+            try:
+                result.return_value = task_function(config)
+                result.status = JobStatus.COMPLETED
+            except Exception as error:
+                result.return_value = error
+                result.status = JobStatus.FAILED
+        return result
 
 
 def is_plain(config: DictConfig) -> bool:
@@ -25,28 +65,3 @@ def is_plain(config: DictConfig) -> bool:
         or hydra.verbose
         or OmegaConf.select(hydra, "job_logging.root", default="its own") is not None
     )
-
-
-def run(config: DictConfig, context: HydraContext, task_function: TaskFunction) -> JobReturn:
-    """Run a plain job in this process, which is the job's own: nothing is put back as it was."""
-    hydra = config.hydra
-    directory = Path(hydra.sweep.dir, str(hydra.sweep.subdir)).absolute()
-    directory.mkdir(parents=True, exist_ok=True)
-    with read_write(hydra.runtime), open_dict(hydra.runtime):
-        hydra.runtime.output_dir = str(directory)
-    HydraConfig.instance().set_config(config)
-    with read_write(config), open_dict(config):
-        del config["hydra"]
-    result = JobReturn(
-        overrides=OmegaConf.to_container(hydra.overrides.task),  # type: ignore[arg-type]
-        working_dir=str(Path.cwd()),
-        task_name=str(JobRuntime.instance().get("name")),
-    )
-    with execution_whitelist(context.execution_whitelist, reset=True):
-        try:
-            result.return_value = task_function(config)
-            result.status = JobStatus.COMPLETED
-        except Exception as error:
-            result.return_value = error
-            result.status = JobStatus.FAILED
-    return result

@@ -20,17 +20,17 @@ _START = (
 
 @dataclass(frozen=True)
 class Forked:
-    """A trial's process exists."""
+    """A process exists."""
 
-    number: int
+    key: int
     pid: int
 
 
 @dataclass(frozen=True)
 class Exited:
-    """A trial's process and all that it left behind are gone; `code` as subprocess has it."""
+    """A process and all that it left behind are gone; `code` as subprocess has it."""
 
-    number: int
+    key: int
     code: int
 
 
@@ -70,10 +70,10 @@ class Processes:
     def fileno(self) -> int:
         return self._control.fileno()
 
-    def start(self, number: int, fds: Sequence[int]) -> None:
-        """Ask for a process that owns copies of `fds`. Raises ServerDied."""
+    def start(self, key: int, fds: Sequence[int]) -> None:
+        """Ask for a process that owns copies of `fds`; its news carry `key`. Raises ServerDied."""
         try:
-            socket.send_fds(self._control, [REQUEST.pack(number)], fds)
+            socket.send_fds(self._control, [REQUEST.pack(key)], fds)
         except OSError as error:
             raise ServerDied from error
 
@@ -92,9 +92,7 @@ class Processes:
         self._buffer = self._buffer[size:]
         if not messages and not is_alive:
             raise ServerDied
-        return [
-            Exited(number, value) if has_ended else Forked(number, value) for has_ended, number, value in messages
-        ]
+        return [Exited(key, value) if has_ended else Forked(key, value) for has_ended, key, value in messages]
 
     def close(self) -> None:
         self._server.kill()

@@ -21,10 +21,10 @@ from collections.abc import Callable
 from hpo_launchers.local import _lifeline
 
 REQUEST = struct.Struct("!q")
-"""The trial's number; the descriptors of its channel, lifeline and blobs travel with it."""
-NUM_TRIAL_FDS = 5
+"""The process's key; the descriptors of its channel, lifeline and blobs travel with it."""
+NUM_TRIAL_FDS = 4
 MESSAGE = struct.Struct("!?qq")
-"""Whether it has ended, its number, and its pid or (ended) its exit code as subprocess has it."""
+"""Whether it has ended, its key, and its pid or (ended) its exit code as subprocess has it."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL_S = 0.05
@@ -48,7 +48,7 @@ class Server:
     def __init__(self, control: socket.socket, become_trial: Callable[[list[int]], None]) -> None:
         self._control = control
         self._become_trial = become_trial
-        self._numbers: dict[int, int] = {}  # of the trials that run, by pid
+        self._keys: dict[int, int] = {}  # of the processes that run, by pid
         self._codes: dict[int, tuple[int, float]] = {}  # of those whose group is not gone: exit code, since when
         self._wakeup, self._wakeup_write = socket.socketpair()
         self._wakeup.setblocking(False)
@@ -74,15 +74,15 @@ class Server:
         )
         if not data:
             return False
-        (number,) = REQUEST.unpack(data)
+        (key,) = REQUEST.unpack(data)
         pid = os.fork()
         if pid == 0:
             self._leave_server()
             self._become_trial(fds)
         for fd in fds:
             os.close(fd)
-        self._numbers[pid] = number
-        self._control.sendall(MESSAGE.pack(False, number, pid))
+        self._keys[pid] = key
+        self._control.sendall(MESSAGE.pack(False, key, pid))
         return True
 
     def _leave_server(self) -> None:
@@ -97,13 +97,13 @@ class Server:
         with contextlib.suppress(ChildProcessError):
             while (done := os.waitpid(-1, os.WNOHANG))[0]:
                 pid, status = done
-                if pid in self._numbers:
+                if pid in self._keys:
                     self._codes[pid] = (os.waitstatus_to_exitcode(status), time.monotonic())
         for pid, (code, since) in list(self._codes.items()):
             if _kill_group(pid) and time.monotonic() - since < _GIVE_UP_S:
                 continue
             del self._codes[pid]
-            self._control.sendall(MESSAGE.pack(True, self._numbers.pop(pid), code))
+            self._control.sendall(MESSAGE.pack(True, self._keys.pop(pid), code))
 
 
 def _kill_group(pid: int) -> bool:

@@ -154,6 +154,51 @@ def test_trials_take_turns_on_cuda_devices(tmp_path: Path, monkeypatch: pytest.M
     assert report.metrics == {"device": 5.0}
 
 
+def _spare(launcher: Any) -> psutil.Process:
+    """The process that waits for a trial, once there is one."""
+    server = psutil.Process(psutil.Process(next(iter(launcher._stream.pids.values()))).ppid())
+    deadline = time.monotonic() + 60.0
+    while time.monotonic() < deadline:
+        spares = [child for child in server.children() if child.pid not in launcher._stream.pids.values()]
+        if spares:
+            return spares[0]
+        launcher.wait(0.01)
+    raise AssertionError("there is no spare process")
+
+
+@pytest.mark.parametrize("overrides", [(), ("+x=1",)], ids=["its template", "another template"])
+def test_the_next_trial_runs_in_a_process_that_has_waited_for_it(
+    tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    with opened("local", tasks.run_until_stopped, tmp_path, "hydra.launcher.concurrency=2") as launcher:
+        launcher.submit(TrialSpec(0))
+        _wait_for_a_report(launcher)
+        spare = _spare(launcher)
+        launcher.submit(TrialSpec(1, overrides=overrides))
+        (started,) = (event for event in launcher.wait(60.0) if isinstance(event, Started))
+        assert (started.number, started.pid) == (1, spare.pid)
+        launcher.stop(1)
+        assert the_end(launcher).state is State.COMPLETE
+        left = _spare(launcher)
+        launcher.close()
+        for process in (spare, left):
+            # one whose parent was killed may wait to be reaped
+            assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_process_that_died_while_it_waited_is_no_trials_failure(tmp_path: Path) -> None:
+    with opened("local", tasks.run_until_stopped, tmp_path, "hydra.launcher.concurrency=2") as launcher:
+        launcher.submit(TrialSpec(0))
+        _wait_for_a_report(launcher)
+        spare = _spare(launcher)
+        spare.kill()
+        while launcher._stream._pool._spares:  # until the server has told of it
+            launcher.wait(0.01)
+        launcher.stop(1)
+        launcher.submit(TrialSpec(1))
+        assert the_end(launcher).state is State.COMPLETE
+
+
 def test_what_a_trial_prints_is_in_its_log(tmp_path: Path) -> None:
     (tmp_path / "0000_aaaa").mkdir()
     with opened("local", tasks.print_a_line, tmp_path) as launcher:

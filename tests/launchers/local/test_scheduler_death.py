@@ -60,7 +60,7 @@ def test_the_server_dies_with_a_scheduler_that_has_started_no_trial(tmp_path: Pa
         "from tests.launchers import tasks\n"
         "from tests.launchers.applications import opened\n"
         f"with opened('local', tasks.return_number, Path({str(tmp_path)!r})) as launcher:\n"
-        "    print(launcher._stream._processes.pid, flush=True)\n"
+        "    print(launcher._stream._pool._server.pid, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     with (tmp_path / "errors").open("w") as errors:

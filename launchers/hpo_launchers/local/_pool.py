@@ -1,0 +1,181 @@
+"""The processes of trials: those that run one, and spare ones that wait for theirs with everything loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pickle
+import selectors
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hpo_launchers.local import _blob
+from hpo_launchers.local._channel import FrameReader
+from hpo_launchers.local._child import Order
+from hpo_launchers.local._processes import Exited, Forked, Processes, ServerDied
+
+
+@dataclass
+class TrialProcess:
+    """The scheduler's end of a process that was asked for; its pid is known a moment later."""
+
+    key: int
+    reader: FrameReader
+    lifeline: int
+    template: bytes
+    pid: int | None = None
+
+    def give(self, order: Order, template: int | None) -> None:
+        """Let it run a trial: `template` is the file of a job's template that is not the one it has loaded."""
+        order_blob = _blob.make(pickle.dumps(order, protocol=pickle.HIGHEST_PROTOCOL))
+        try:
+            self.reader.send_files([order_blob] if template is None else [order_blob, template])
+        finally:
+            os.close(order_blob)
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+    def kill(self) -> None:
+        """Also when it is only about to start: it looks at its lifeline first."""
+        if self.lifeline >= 0:
+            os.close(self.lifeline)
+            self.lifeline = -1
+        self.signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of it when it is gone."""
+        self.reader.close()
+        if self.lifeline >= 0:
+            os.close(self.lifeline)
+            self.lifeline = -1
+
+
+class Pool:
+    """Starts processes through a server of its own, whose news show in `selector` (without data)."""
+
+    def __init__(
+        self,
+        open_processes: Callable[[], Processes],
+        surroundings: Callable[[bool], bytes],
+        selector: selectors.BaseSelector,
+        *,
+        num_spares: int,
+    ) -> None:
+        self._open_processes = open_processes
+        self._surroundings = surroundings
+        self._selector = selector
+        self._num_spares = num_spares
+        self._keys = itertools.count()
+        self._processes: dict[int, TrialProcess] = {}
+        self._spares: deque[TrialProcess] = deque()
+        self._server: Processes | None = None
+        self._surroundings_blob: int | None = None
+        self._template: tuple[bytes, int] | None = None
+        self.wants_results = False
+        self._running_server()
+
+    def take(self, template: bytes) -> tuple[TrialProcess, int | None]:
+        """A process for a job of `template`, and the template's file where the process has not loaded that one."""
+        if not self._spares:
+            return self._start(template), None
+        process = self._spares.popleft()
+        return process, None if process.template is template else self._blob_of(template)
+
+    def refill(self) -> None:
+        """Start spare processes for the jobs to come, which are thought to be of the newest template."""
+        while self._template is not None and len(self._spares) < self._num_spares:
+            self._spares.append(self._start(self._template[0]))
+
+    def hear(self) -> list[tuple[TrialProcess, int]]:
+        """The processes that are gone, with their exit codes. Raises ServerDied, and has another one then."""
+        gone = []
+        server = self._running_server()
+        try:
+            news = server.read()
+        except ServerDied:
+            self._drop_spares()
+            self._close_server(server)
+            raise
+        for message in news:
+            process = self._processes.get(message.key)
+            if process is None:
+                continue
+            if isinstance(message, Forked):
+                process.pid = message.pid
+            elif isinstance(message, Exited):
+                self.forget(process)
+                gone.append((process, message.code))
+        return gone
+
+    def forget(self, process: TrialProcess) -> None:
+        """Expect no more news of a process."""
+        self._processes.pop(process.key, None)
+        if process in self._spares:
+            self._spares.remove(process)
+            process.close()
+
+    def renew(self, *, wants_results: bool) -> None:
+        """Ship this process's environment, path and resolvers as they are now to those that start from now on."""
+        self.wants_results = wants_results
+        self._drop_spares()
+        if self._surroundings_blob is not None:
+            os.close(self._surroundings_blob)
+            self._surroundings_blob = None
+
+    def close(self) -> None:
+        """Stop the server; every process of a trial must be gone."""
+        self.renew(wants_results=False)
+        if self._server is not None:
+            self._close_server(self._server)
+        if self._template is not None:
+            os.close(self._template[1])
+            self._template = None
+
+    def _start(self, template: bytes) -> TrialProcess:
+        connection, theirs = socket.socketpair()
+        their_lifeline, lifeline = os.pipe()
+        process = TrialProcess(next(self._keys), FrameReader(connection), lifeline, template)
+        try:
+            fds = (theirs.fileno(), their_lifeline, self._blob_of_surroundings(), self._blob_of(template))
+            with contextlib.suppress(ServerDied):  # which the next look at the news tells
+                self._running_server().start(process.key, fds)
+        finally:
+            theirs.close()
+            os.close(their_lifeline)
+        self._processes[process.key] = process
+        return process
+
+    def _drop_spares(self) -> None:
+        for process in list(self._spares):
+            process.kill()
+            self.forget(process)
+
+    def _blob_of_surroundings(self) -> int:
+        if self._surroundings_blob is None:
+            self._surroundings_blob = _blob.make(self._surroundings(self.wants_results))
+        return self._surroundings_blob
+
+    def _blob_of(self, template: bytes) -> int:
+        if self._template is None or self._template[0] is not template:
+            if self._template is not None:
+                os.close(self._template[1])
+            self._template = (template, _blob.make(template))
+        return self._template[1]
+
+    def _running_server(self) -> Processes:
+        if self._server is None:
+            self._server = self._open_processes()
+            self._selector.register(self._server, selectors.EVENT_READ, None)
+        return self._server
+
+    def _close_server(self, server: Processes) -> None:
+        self._selector.unregister(server)
+        server.close()
+        self._server = None
