@@ -6,9 +6,11 @@ import contextlib
 import itertools
 import os
 import pickle
+import select
 import selectors
 import signal
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from hpo_launchers.local import _blob
 from hpo_launchers.local._channel import FrameReader
 from hpo_launchers.local._child import Order
 from hpo_launchers.local._processes import Exited, Forked, Processes, ServerDied
+
+_KILL_TIMEOUT_S = 10.0
 
 
 @dataclass
@@ -101,6 +105,7 @@ class Pool:
             news = server.read()
         except ServerDied:
             self._drop_spares()
+            self._processes.clear()
             self._close_server(server)
             raise
         for message in news:
@@ -130,8 +135,13 @@ class Pool:
             self._surroundings_blob = None
 
     def close(self) -> None:
-        """Stop the server; every process of a trial must be gone."""
+        """Stop the server when its processes are gone: those of trials must be, spare ones are killed here."""
         self.renew(wants_results=False)
+        deadline = time.monotonic() + _KILL_TIMEOUT_S
+        while self._processes and (left_s := deadline - time.monotonic()) > 0:
+            if select.select([self._running_server()], [], [], left_s)[0]:
+                with contextlib.suppress(ServerDied):
+                    self.hear()
         if self._server is not None:
             self._close_server(self._server)
         if self._template is not None:
@@ -153,9 +163,10 @@ class Pool:
         return process
 
     def _drop_spares(self) -> None:
-        for process in list(self._spares):
+        while self._spares:
+            process = self._spares.popleft()
             process.kill()
-            self.forget(process)
+            process.close()
 
     def _blob_of_surroundings(self) -> int:
         if self._surroundings_blob is None:
