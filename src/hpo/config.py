@@ -16,6 +16,14 @@ class Direction(Enum):
     max = "max"
 
 
+class Amp(Enum):
+    """The precision that forward passes run in, where torch holds it safe: automatic mixed precision."""
+
+    none = "none"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
 class Verbose(Enum):
     """What the terminal shows: a line per trial event, or the summary alone."""
 
@@ -27,8 +35,10 @@ class Verbose(Enum):
 class TrainConfig:
     """How the training loop goes through the data."""
 
-    # samples in one optimizer step
+    # samples in one batch
     batch_size: int = 32
+    # batches in one optimizer step: their gradients are averaged
+    accumulate_batches: int = 1
     # samples in one step of an evaluation; has no influence on results
     eval_batch_size: int = 1024
     # passes over the training data
@@ -39,6 +49,14 @@ class TrainConfig:
     drop_last: bool = False
     # worker processes that load a dataset which is not held as tensors; 0 loads in the trial's own process
     num_workers: int = 0
+    # the largest norm of all gradients together; null does not clip them
+    clip_grad_norm: float | None = None
+    # evaluate, and test, an exponential moving average of the weights with this decay, for example 0.999
+    ema_decay: float | None = None
+    # let torch.compile compile the model
+    compile: bool = False
+    # keep images and convolutions' weights in the channels-last memory format
+    channels_last: bool = False
 
 
 @dataclass
@@ -50,7 +68,9 @@ class RunConfig:
     task: Any = None
     # the function that evaluates the best trial once on data held back, when there is some
     test_task: Any = None
-    # which of the two nodes above a process runs; set by hpo
+    # the function that tries everything out once, before the first trial
+    check_task: Any = None
+    # which of the three nodes above a process runs; set by hpo
     run_task: str = "task"
     # the torch.nn.Module
     model_config: Any = None
@@ -58,8 +78,12 @@ class RunConfig:
     data_config: Any = None
     # the loss: a callable (output, target) -> scalar tensor
     loss_config: Any = None
+    # the step: what a batch does to the model; a hpo.training.step.TrainingStep
+    step_config: Any = None
     # the optimizer; called with the parameters
     optimizer_config: Any = None
+    # the function `(model) -> parameters or groups of them` that the optimizer is called with
+    parameter_config: Any = None
     # the learning-rate scheduler; called with the optimizer; null for none
     scheduler_config: Any = None
     # how the loop goes through the data
@@ -78,6 +102,26 @@ class RunConfig:
     eval_epoch: float = 1.0
     # log every so many epochs, and at the end; fractions count
     log_epoch: float = 1.0
+    # mixed precision: none, fp16 (with a scaler; CUDA alone) or bf16
+    amp: Amp = Amp.none
+    # ask torch for deterministic algorithms
+    deterministic: bool = False
+    # end a trial when the best evaluation lies more than so many iterations back; null never does
+    early_stopping_iter: int | None = None
+    # end a trial as diverged when the first objective is worse than its best by more than this factor of it
+    divergence_factor: float | None = None
+    # epochs before which no trial counts as diverged for that
+    warm_up_epochs: float = 0.0
+    # the part of the validation batches that is used, drawn once by the seed
+    eval_subsample: float = 1.0
+    # a checkpoint to take the model's weights from, before training
+    init_chkpt: str | None = None
+    # refuse a checkpoint that does not match the model in every parameter
+    init_chkpt_strict: bool = True
+    # show TensorBoard histograms of weights and gradients every so many epochs; null for none
+    histogram_epoch: float | None = None
+    # show TensorBoard so many of the worst validation samples at the end, when they are images
+    num_worst_images: int = 0
     # newest checkpoints kept in checkpoints/
     keep_n_checkpoints: int = 1
     # write TensorBoard event files into dashboard/

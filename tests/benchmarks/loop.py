@@ -145,7 +145,9 @@ def _config(epochs: int) -> DictConfig:
     for group, option in {
         "model_config": "mlp",
         "loss_config": "cross_entropy",
+        "step_config": "supervised",
         "optimizer_config": "sgd",
+        "parameter_config": "all",
         "metrics": "accuracy",
         "recorder": "default",
     }.items():

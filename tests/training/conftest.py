@@ -35,6 +35,8 @@ class RecordingTrial:
         self.records: list[dict[str, float | int]] = []
         self.reports: list[tuple[int, dict[str, float | int]]] = []
         self.saved: list[tuple[int, bool, dict[str, Any]]] = []
+        self.histograms: list[tuple[int, dict[str, Any]]] = []
+        self.images: list[tuple[int, Any]] = []
         self.calls: list[str] = []
         self.stop_after: int | None = None
 
@@ -46,6 +48,12 @@ class RecordingTrial:
         self.calls.append("report")
         self.records.append(dict(metrics))
         self.reports.append((step, dict(metrics)))
+
+    def log_histograms(self, tensors: Mapping[str, Any], step: int) -> None:
+        self.histograms.append((step, dict(tensors)))
+
+    def log_images(self, tag: str, images: Any, step: int) -> None:
+        self.images.append((step, images))
 
     def should_stop(self) -> bool:
         return len(self.reports) == self.stop_after
@@ -79,7 +87,9 @@ def make_config() -> Callable[..., DictConfig]:
             "model_config": "mlp",
             "data_config": "digits",
             "loss_config": "cross_entropy",
+            "step_config": "supervised",
             "optimizer_config": "sgd",
+            "parameter_config": "all",
             "scheduler_config": "none",
             "train_config": "default",
             "metrics": "accuracy",

@@ -115,7 +115,7 @@ def test_workers_draw_different_numbers_the_same_in_each_run():
 
 
 def test_a_dataset_smaller_than_its_only_batch_is_an_error():
-    with pytest.raises(DataError, match=r"10 samples give no batch of 16 \(train_config\.batch_size\)"):
+    with pytest.raises(DataError, match=r"10 samples give no batch of train_config\.batch_size=16"):
         make_batches(TensorDataset(INPUTS, TARGETS), CPU, batch_size=16, drop_last=True)
 
 

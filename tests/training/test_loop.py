@@ -9,6 +9,7 @@ from torch import nn
 
 from hpo.config import Direction
 from hpo.errors import ConfigError, ObjectiveError
+from hpo.records import State
 from hpo.training.loop import train
 from hpo.training.seeding import epoch_generator
 from tests.training.toy_problem import Linear, samples
@@ -253,13 +254,48 @@ def test_an_objective_that_is_not_measured_is_an_error_after_its_report(make_tri
     assert trial.reports[0][1]["best_f1"] == -INF
 
 
-def test_losses_that_are_not_numbers_are_recorded_and_never_best(make_trial):
+def test_a_loss_that_is_not_a_number_is_recorded_never_best_and_fails_a_trial_that_had_none_before(make_trial):
     trial = make_trial(*BATCHES_OF_4, **counting(NAN, NAN, NAN))
-    final = train(trial)
-    assert column(trial, "best_iteration") == [0, 0, 0]
+    finish = train(trial)
+    assert column(trial, "best_iteration") == [0]
     assert not any(best for _, best, _ in trial.saved)
-    assert math.isnan(final["val_loss"])
-    assert final["best_loss"] == INF
+    assert math.isnan(finish.metrics["val_loss"])
+    assert finish.metrics["best_loss"] == INF
+    assert (finish.state, finish.reason) == (State.FAIL, "diverged: val_loss is nan")
+
+
+def test_a_loss_that_is_no_number_any_more_ends_a_trial_that_keeps_its_best(make_trial):
+    trial = make_trial(*BATCHES_OF_4, **counting(1.0, INF, 0.5))
+    finish = train(trial)
+    assert column(trial, "val_loss") == [1.0, INF]
+    assert finish.metrics["val_loss"] == 1.0
+    assert (finish.state, finish.reason) == (State.PRUNED_POOR_PERFORMANCE, "diverged: val_loss is inf")
+
+
+def test_a_trial_far_worse_than_its_best_has_diverged_once_it_is_warm(make_trial):
+    losses = (1.0, 4.0, 4.0, 4.0)
+    trial = make_trial(*BATCHES_OF_4, "train_config.epochs=4", "divergence_factor=2.5", **counting(*losses))
+    trial.config.warm_up_epochs = 2.0
+    finish = train(trial)
+    assert column(trial, "val_loss") == [1.0, 4.0, 4.0]
+    assert finish.state is State.PRUNED_POOR_PERFORMANCE
+    assert finish.reason == (
+        "diverged: val_loss is 4 and was 1 at iteration 3, worse by more than divergence_factor=2.5"
+    )
+
+
+def test_a_trial_that_does_not_get_better_is_stopped_early_and_complete(make_trial):
+    trial = make_trial(
+        *BATCHES_OF_4, "train_config.epochs=4", "early_stopping_iter=3", **counting(1.0, 2.0, 2.0, 0.5)
+    )
+    finish = train(trial)
+    assert column(trial, "val_loss") == [1.0, 2.0, 2.0]
+    assert finish.metrics["best_iteration"] == 3
+    assert finish.state is State.COMPLETE
+    assert finish.reason == (
+        "stopped early: val_loss has not got better since iteration 3, "
+        "more than early_stopping_iter=3 iterations ago"
+    )
 
 
 # --- the trial ---
@@ -284,6 +320,7 @@ def test_a_checkpoint_opens_by_default_and_holds_all_that_training_goes_on_from(
         "optimizer",
         "scheduler",
         "scaler",
+        "ema",
         "rng",
         "current_epoch",
         "current_iteration",

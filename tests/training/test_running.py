@@ -8,23 +8,24 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from hpo.errors import ConfigError
 from hpo.training import running as module
 from hpo.training.running import Running
+from hpo.training.step import Result
 
 SCORES = torch.eye(3)
 
 
 def test_a_smaller_batch_weighs_less():
     running = Running({})
-    running.add(torch.tensor(1.0), SCORES, torch.tensor([0, 1, 2]))
-    running.add(torch.tensor(5.0), SCORES[:1], torch.tensor([0]))
+    running.add(Result(torch.tensor(1.0), SCORES, torch.tensor([0, 1, 2])))
+    running.add(Result(torch.tensor(5.0), SCORES[:1], torch.tensor([0])))
     assert running.compute() == {"loss": 2.0}
 
 
 def test_metrics_see_all_samples_and_start_again():
     running = Running({"accuracy": MulticlassAccuracy(3, average="micro")})
-    running.add(torch.tensor(1.0), SCORES, torch.tensor([0, 1, 0]))
-    running.add(torch.tensor(1.0), SCORES[:1], torch.tensor([0]))
+    running.add(Result(torch.tensor(1.0), SCORES, torch.tensor([0, 1, 0])))
+    running.add(Result(torch.tensor(1.0), SCORES[:1], torch.tensor([0])))
     assert running.compute()["accuracy"] == 0.75
-    running.add(torch.tensor(1.0), SCORES[:1], torch.tensor([1]))
+    running.add(Result(torch.tensor(1.0), SCORES[:1], torch.tensor([1])))
     assert running.compute() == {"loss": 1.0, "accuracy": 0.0}
 
 
@@ -40,7 +41,7 @@ def test_a_full_buffer_is_taken_in_without_changing_the_result(monkeypatch, limi
             monkeypatch.setattr(module, limit, size)
         running = Running({"accuracy": MulticlassAccuracy(3, average="macro")})
         for batch in batches:
-            running.add(*batch)
+            running.add(Result(*batch))
         assert len(running._losses) < (3 if size else 51)
         results.append(running.compute())
     assert results[0] == pytest.approx(results[1])
@@ -49,7 +50,7 @@ def test_a_full_buffer_is_taken_in_without_changing_the_result(monkeypatch, limi
 def test_nothing_is_kept_of_the_graph():
     running = Running({"error": MeanSquaredError()})
     outputs = torch.ones(2, 1, requires_grad=True) * 2
-    running.add(outputs.mean(), outputs, torch.ones(2, 1))
+    running.add(Result(outputs.mean(), outputs, torch.ones(2, 1)))
     assert not running._losses[0].requires_grad
     assert not running._outputs[0].requires_grad
     assert running.compute() == {"loss": 2.0, "error": 1.0}
@@ -57,6 +58,40 @@ def test_nothing_is_kept_of_the_graph():
 
 def test_a_metric_that_is_no_number_is_named():
     running = Running({"confusion": MulticlassConfusionMatrix(3)})
-    running.add(torch.tensor(1.0), SCORES, torch.tensor([0, 1, 2]))
+    running.add(Result(torch.tensor(1.0), SCORES, torch.tensor([0, 1, 2])))
     with pytest.raises(ConfigError, match=r"metrics\.confusion must compute one number, .* shape \(3, 3\)"):
         running.compute()
+
+
+def test_what_a_step_records_besides_is_averaged_by_samples():
+    running = Running({})
+    running.add(Result(torch.tensor(1.0), SCORES, SCORES, {"penalty": torch.tensor(2.0)}))
+    running.add(Result(torch.tensor(1.0), SCORES[:1], SCORES[:1], {"penalty": torch.tensor(6.0)}))
+    assert running.compute() == {"loss": 1.0, "penalty": 3.0}
+
+
+def test_batches_without_outputs_weigh_the_same():
+    running = Running({})
+    for loss in (1.0, 2.0):
+        running.add(Result(torch.tensor(loss)))
+    assert running.compute() == {"loss": 1.5}
+
+
+def test_metrics_need_what_they_compare():
+    running = Running({"error": MeanSquaredError()})
+    with pytest.raises(ConfigError, match=r"metrics: error compare tensors, but the step gives outputs \(dict\)"):
+        running.add(Result(torch.tensor(1.0), {}, SCORES))
+
+
+def test_a_metric_that_cannot_take_its_arguments_is_named_with_their_shapes():
+    running = Running({"accuracy": MulticlassAccuracy(3, average="micro")})
+    running.add(Result(torch.tensor(1.0), torch.rand(2, 5), torch.tensor([0, 1])))
+    message = r"metrics\.accuracy cannot be computed of outputs float32 \(2, 5\) and targets int64 \(2,\)"
+    with pytest.raises(ConfigError, match=message):
+        running.compute()
+
+
+def test_half_precision_is_widened_before_it_is_compared():
+    running = Running({"error": MeanSquaredError()})
+    running.add(Result(torch.tensor(1.0), torch.ones(2, 1, dtype=torch.bfloat16), torch.ones(2, 1)))
+    assert running.compute()["error"] == 0.0

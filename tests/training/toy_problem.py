@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import Dataset, TensorDataset
 
 from hpo.data.protocol import Splits
+from hpo.training.step import Result, TrainingStep
 
 
 def samples(num: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -61,3 +67,100 @@ class Counting(nn.Module):
             return torch.tensor(self.val_losses.pop(0))
         self.num_calls += 1
         return outputs.sum() * 0 + self.num_calls
+
+
+class Mapped(Items):
+    """Samples by name, of which the target has another one than usual."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"inputs": self.inputs[index], "answer": self.targets[index]}
+
+
+class Alone(Items):
+    """Samples without a target."""
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.inputs[index]
+
+
+class LineOf:
+    """Points of the line in whatever form `kind` gives them, for training and validation."""
+
+    def __init__(self, kind: str, num_train: int = 10, num_val: int = 7) -> None:
+        self.kind = {"mapped": Mapped, "alone": Alone, "loaded": Items, "tuples": TensorDataset}[kind]
+        self.num_train, self.num_val = num_train, num_val
+
+    def load(self, source: object) -> Splits:
+        return Splits(self.kind(*samples(self.num_train)), self.kind(*samples(self.num_val, seed=1)))
+
+
+class Pictures:
+    """8 random colour images of 4 x 4 pixels in 2 classes, the 4 that validate in a rising brightness."""
+
+    def load(self, source: object) -> Splits:
+        images = torch.rand(8, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+        bright = torch.linspace(0, 1, 4)[:, None, None, None].expand(4, 3, 4, 4) * images[:4]
+        targets = torch.arange(8) % 2
+        return Splits(TensorDataset(images, targets), TensorDataset(bright.contiguous(), targets[:4]))
+
+
+class Convolution(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.classes = nn.Linear(16, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classes(self.norm(self.convolution(images)).relu().flatten(1))
+
+
+class Brightness(nn.Module):
+    """The mean of each image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.scale * images.mean(dim=(1, 2, 3))
+
+
+def mean_output(outputs: Tensor, targets: Tensor) -> Tensor:
+    return outputs.mean()
+
+
+class Penalized(TrainingStep):
+    """A regularizer, recorded as well."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def compute_loss(self, batch: Any) -> Result:
+        result = super().compute_loss(batch)
+        penalty = sum(parameter.abs().sum() for parameter in self.model.parameters())
+        return replace(result, loss=result.loss + self.strength * penalty, scalars={"penalty": penalty})
+
+
+class Alternating(TrainingStep):
+    """An optimizer each for the weight and the bias, the second of which learns at a tenth of the rate."""
+
+    def make_optimizers(self, make: Callable[[nn.Module], Optimizer]) -> Sequence[Optimizer]:
+        layer = self.model.layer
+        slow = make(layer)
+        slow.param_groups[0].update(params=[layer.bias], lr=slow.param_groups[0]["lr"] / 10)
+        fast = make(layer)
+        fast.param_groups[0].update(params=[layer.weight])
+        return [fast, slow]
+
+    def train(self, batches: Sequence[Any]) -> list[Result]:
+        results = []
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+            (batch,) = batches
+            result = self.compute_loss(batch)
+            self.backward(result.loss)
+            self.update(optimizer)
+            results.append(result)
+        return results[:1]

@@ -18,7 +18,11 @@ from hpo.objectives import Objective
 from hpo.records import State, Value
 from hpo.search.study_file import StudyFile
 
-_OPTUNA_STATE = {State.COMPLETE: TrialState.COMPLETE, State.FAIL: TrialState.FAIL}
+_OPTUNA_STATE = {
+    State.COMPLETE: TrialState.COMPLETE,
+    State.PRUNED_POOR_PERFORMANCE: TrialState.PRUNED,
+    State.FAIL: TrialState.FAIL,
+}
 _DIRECTION = {Direction.min: StudyDirection.MINIMIZE, Direction.max: StudyDirection.MAXIMIZE}
 _METRIC_NAMES = "study:metric_names"
 

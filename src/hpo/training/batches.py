@@ -1,19 +1,19 @@
-"""Batches of (input, target) on the device: indexed out of tensors, or loaded by a DataLoader."""
+"""Batches on the device: indexed out of tensors, or loaded by a DataLoader."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
-from hpo.errors import DataError
+from hpo.errors import ConfigError, DataError
 from hpo.training.seeding import epoch_generator
-
-Batch = tuple[Tensor, Tensor]
+from hpo.training.step import Batch
 
 
 class Batches(Protocol):
@@ -27,37 +27,48 @@ class Batches(Protocol):
 
 
 class TensorBatches:
-    """Batches of tensors that are held on the device whole."""
+    """Batches of tensors that are held on the device whole; of the samples that `indices` names, if it does."""
 
     def __init__(
         self,
-        inputs: Tensor,
-        targets: Tensor,
+        tensors: Sequence[Tensor],
         device: torch.device,
         *,
         batch_size: int,
         shuffle_seed: int | None = None,
         drop_last: bool = False,
+        indices: Tensor | None = None,
     ) -> None:
-        self._inputs = inputs.to(device)
-        self._targets = targets.to(device)
+        if indices is not None and device.type != "cpu":
+            # another device gets its own copy anyway
+            tensors, indices = [tensor[indices] for tensor in tensors], None
+        self.tensors = [tensor.to(device) for tensor in tensors]
+        self._indices = indices
         self._batch_size = batch_size
         self._shuffle_seed = shuffle_seed
-        num_samples = len(inputs)
-        self.num_batches = num_samples // batch_size if drop_last else math.ceil(num_samples / batch_size)
-        self.num_samples = min(num_samples, self.num_batches * batch_size)
+        self._num_samples = len(tensors[0]) if indices is None else len(indices)
+        num_batches = self._num_samples / batch_size
+        self.num_batches = math.floor(num_batches) if drop_last else math.ceil(num_batches)
+        self.num_samples = min(self._num_samples, self.num_batches * batch_size)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        if self._shuffle_seed is None:
+        order = self._order(epoch)
+        if order is None:
             for start in range(0, self.num_samples, self._batch_size):
                 chosen = slice(start, min(start + self._batch_size, self.num_samples))
-                yield self._inputs[chosen], self._targets[chosen]
+                yield tuple(tensor[chosen] for tensor in self.tensors)
             return
-        # drawn on the CPU, so that the order is the same on every device
-        order = torch.randperm(len(self._inputs), generator=epoch_generator(self._shuffle_seed, epoch))
-        for indices in torch.split(order[: self.num_samples].to(self._inputs.device), self._batch_size):
+        for indices in torch.split(order[: self.num_samples], self._batch_size):
             # the same as indexing with them, in half the time
-            yield self._inputs.index_select(0, indices), self._targets.index_select(0, indices)
+            yield tuple([tensor.index_select(0, indices) for tensor in self.tensors])
+
+    def _order(self, epoch: int) -> Tensor | None:
+        """The rows in their order; None where they stand in it already."""
+        if self._shuffle_seed is None:
+            return self._indices
+        # drawn on the CPU, so that the order is the same on every device
+        order = torch.randperm(self._num_samples, generator=epoch_generator(self._shuffle_seed, epoch))
+        return self._indices[order] if self._indices is not None else order.to(self.tensors[0].device)
 
 
 class LoadedBatches:
@@ -91,8 +102,8 @@ class LoadedBatches:
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         self._loader.generator.set_state(epoch_generator(self._seed, epoch).get_state())
-        for inputs, targets in self._loader:
-            yield inputs.to(self._device, non_blocking=True), targets.to(self._device, non_blocking=True)
+        for batch in self._loader:
+            yield _moved(batch, self._device)
 
 
 def make_batches(
@@ -105,17 +116,20 @@ def make_batches(
     num_workers: int = 0,
 ) -> Batches:
     """Batches of `dataset`, shuffled when there is a seed. Raises DataError when there would be none."""
-    if not isinstance(dataset, Sized):
-        raise DataError(
-            f"a dataset needs a length, which {type(dataset).__name__} has not: "
-            "epochs and total_steps are counted in it"
-        )
+    num_samples = _length(dataset)
+    if num_samples == 0:
+        raise DataError(f"data_config: the dataset ({type(dataset).__name__}) has no samples")
     batches: Batches
-    tensors = _tensors(dataset)
-    if tensors is not None:
-        inputs, targets = tensors
+    held = _held(dataset)
+    if held is not None:
+        tensors, indices = held
         batches = TensorBatches(
-            inputs, targets, device, batch_size=batch_size, shuffle_seed=shuffle_seed, drop_last=drop_last
+            tensors,
+            device,
+            batch_size=batch_size,
+            shuffle_seed=shuffle_seed,
+            drop_last=drop_last,
+            indices=indices,
         )
     else:
         batches = LoadedBatches(
@@ -127,12 +141,61 @@ def make_batches(
             num_workers=num_workers,
         )
     if batches.num_batches == 0:
-        raise DataError(f"{len(dataset)} samples give no batch of {batch_size} (train_config.batch_size)")
+        raise DataError(
+            f"data_config: {num_samples} samples give no batch of train_config.batch_size={batch_size} with "
+            "train_config.drop_last=true"
+        )
     return batches
 
 
-def _tensors(dataset: Dataset[Any]) -> Batch | None:
-    """What a plain TensorDataset holds; a subclass may do more than hand it out."""
-    if type(dataset) is TensorDataset and len(dataset.tensors) == 2:
-        return dataset.tensors[0], dataset.tensors[1]
-    return None
+def subsample(dataset: Dataset[Any], fraction: float, batch_size: int, seed: int) -> Dataset[Any]:
+    """The samples of that fraction of the batches, at least of one, drawn by `seed`.
+
+    Raises ConfigError for a fraction that is none.
+    """
+    if not 0 < fraction <= 1:
+        raise ConfigError(f"eval_subsample={fraction} must be above 0 and at most 1")
+    if fraction == 1:
+        return dataset
+    num_samples = _length(dataset)
+    num_batches = math.ceil(num_samples / batch_size)
+    drawn = np.random.default_rng(seed).permutation(num_batches)[: max(1, round(fraction * num_batches))]
+    starts = np.sort(drawn) * batch_size
+    chosen = [index for start in starts.tolist() for index in range(start, min(start + batch_size, num_samples))]
+    return Subset(dataset, chosen)
+
+
+def _length(dataset: Dataset[Any]) -> int:
+    if not isinstance(dataset, Sized):
+        raise DataError(
+            f"data_config: a dataset needs a length, which {type(dataset).__name__} has not: "
+            "epochs and total_steps are counted in it"
+        )
+    return len(dataset)
+
+
+def _held(dataset: Dataset[Any]) -> tuple[Sequence[Tensor], Tensor | None] | None:
+    """The tensors of a plain TensorDataset, and which of their rows a Subset of it takes.
+
+    A subclass may do more than hand them out.
+    """
+    if type(dataset) is TensorDataset:
+        return dataset.tensors, None
+    if type(dataset) is not Subset:
+        return None
+    below = _held(dataset.dataset)
+    if below is None:
+        return None
+    tensors, rows = below
+    indices = torch.as_tensor(dataset.indices, dtype=torch.int64)
+    return tensors, indices if rows is None else rows[indices]
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, Mapping):
+        return {key: _moved(value, device) for key, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        return [_moved(value, device) for value in batch]
+    return batch

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torchmetrics import Metric
 
-from hpo.errors import ConfigError
+from hpo.errors import ConfigError, HpoError
 
 
 def is_node(node: Any) -> bool:
@@ -19,15 +20,22 @@ def is_node(node: Any) -> bool:
 
 
 def build(config: DictConfig, key: str) -> Any:
-    """The object that `config[key]` describes. Raises ConfigError where it describes none."""
-    return instantiate(_required(config, key), _convert_="all")
+    """The object that `config[key]` describes. Raises ConfigError where it describes none or cannot be built."""
+    with describe_failure(key, config[key]):
+        return instantiate(_required(config, key), _convert_="all")
 
 
 def build_partial(config: DictConfig, key: str) -> Callable[..., Any]:
     """What `config[key]` describes, waiting for the arguments that the loop has; `_partial_` may be left out."""
-    # plain containers, since a checkpoint keeps an optimizer's arguments
-    partial: Callable[..., Any] = instantiate(_required(config, key), _convert_="all", _partial_=True)
-    return partial
+    with describe_failure(key, config[key]):
+        # plain containers, since a checkpoint keeps an optimizer's arguments
+        partial: Callable[..., Any] = instantiate(_required(config, key), _convert_="all", _partial_=True)
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        with describe_failure(key, config[key]):
+            return partial(*arguments, **named)
+
+    return call
 
 
 def build_metrics(config: DictConfig, device: torch.device) -> dict[str, Metric]:
@@ -38,8 +46,26 @@ def build_metrics(config: DictConfig, device: torch.device) -> dict[str, Metric]
             continue
         if name == "loss":
             raise ConfigError("metrics.loss: the loss is recorded by itself; give the metric another name")
-        metrics[str(name)] = instantiate(node, _convert_="all").to(device)
+        with describe_failure(f"metrics.{name}", node):
+            metrics[str(name)] = instantiate(node, _convert_="all").to(device)
     return metrics
+
+
+@contextmanager
+def describe_failure(key: str, node: Any) -> Iterator[None]:
+    """Make of what goes wrong in the block a ConfigError that names the key and its target."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException = error
+        # Hydra wraps what a target raises, and says the rest in words that are not the user's
+        while cause.__cause__ is not None and not isinstance(cause, HpoError):
+            cause = cause.__cause__
+        if isinstance(cause, ConfigError) and str(cause).startswith(key.partition(".")[0]):
+            raise cause from error
+        said = str(cause) if isinstance(cause, HpoError) else f"{type(cause).__name__}: {cause}"
+        target = node.get("_target_") if OmegaConf.is_dict(node) else node
+        raise ConfigError(f"{key} ({target}) cannot be built: {said}") from error
 
 
 def _required(config: DictConfig, key: str) -> Any:

@@ -15,21 +15,28 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps are counted from 1; `evaluate` and `log` both hold the last one."""
+    """Steps are counted from 1; `evaluate` and `log` both hold the last one. A step takes `batches_per_step`."""
 
     epochs: int
     steps_per_epoch: int
     evaluate: frozenset[int]
     log: frozenset[int]
+    histograms: frozenset[int] = frozenset()
+    batches_per_step: int = 1
 
     @classmethod
-    def of(cls, config: DictConfig, steps_per_epoch: int) -> Plan:
+    def of(cls, config: DictConfig, batches_per_epoch: int) -> Plan:
         epochs = config.train_config.epochs
+        batches_per_step = config.train_config.accumulate_batches
+        steps_per_epoch = math.ceil(batches_per_epoch / batches_per_step)
+        every = config.histogram_epoch
         return cls(
             epochs,
             steps_per_epoch,
             evaluate=_due("eval_epoch", config.eval_epoch, epochs, steps_per_epoch),
             log=_due("log_epoch", config.log_epoch, epochs, steps_per_epoch),
+            histograms=_due("histogram_epoch", every, epochs, steps_per_epoch) if every else frozenset(),
+            batches_per_step=batches_per_step,
         )
 
     @property
@@ -39,11 +46,13 @@ class Plan:
 
 def check_train_config(config: DictConfig) -> None:
     """Raise ConfigError for a count that is not positive."""
-    for key in ("batch_size", "eval_batch_size", "epochs"):
+    for key in ("batch_size", "accumulate_batches", "eval_batch_size", "epochs"):
         if config[key] < 1:
             raise ConfigError(f"train_config.{key}={config[key]} must be at least 1")
     if config.num_workers < 0:
         raise ConfigError(f"train_config.num_workers={config.num_workers} must be at least 0")
+    if config.clip_grad_norm is not None and not config.clip_grad_norm > 0:
+        raise ConfigError(f"train_config.clip_grad_norm={config.clip_grad_norm} must be above 0, or null")
 
 
 def _due(key: str, every_epochs: float, epochs: int, steps_per_epoch: int) -> frozenset[int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sized
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from hpo.errors import ConfigError
+from hpo.training.step import Result, described
 
 # when what is buffered reaches either, the metrics take it in
 _MAX_BUFFERED_BATCHES = 1024
@@ -25,47 +27,95 @@ class Running:
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self._metrics = metrics
         self._losses: list[Tensor] = []
+        self._sizes: list[int] = []
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
+        self._scalars: dict[str, list[Tensor]] = {}
         self._num_bytes = 0
         self._num_samples = 0
-        self._loss_sum = 0.0
+        self._sums: dict[str, float] = {}
 
-    def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        """One batch: its mean loss, the model's outputs and the targets, of as many samples."""
-        self._losses.append(loss.detach())
-        self._outputs.append(outputs.detach())
-        self._targets.append(targets)
-        self._num_bytes += outputs.nbytes + targets.nbytes
+    def add(self, result: Result) -> None:
+        """What one batch gave."""
+        self._losses.append(result.loss.detach())
+        self._sizes.append(_num_samples(result))
+        if self._metrics:
+            outputs, targets = self._compared(result)
+            self._outputs.append(outputs.detach())
+            self._targets.append(targets)
+            self._num_bytes += outputs.nbytes + targets.nbytes
+        for name, value in result.scalars.items():
+            self._scalars.setdefault(name, []).append(value.detach())
         if self._num_bytes > _MAX_BUFFERED_BYTES or len(self._losses) >= _MAX_BUFFERED_BATCHES:
             self._take_in()
 
     def compute(self) -> dict[str, float]:
-        """`loss` and each metric over all that was added (at least one batch), and start again."""
+        """`loss`, the step's scalars and each metric over all that was added (at least one batch); start again."""
         self._take_in()
-        values = {"loss": self._loss_sum / self._num_samples}
+        values = {name: total / self._num_samples for name, total in self._sums.items()}
         for name, metric in self._metrics.items():
-            values[name] = _number(name, metric.compute())
+            with _metric_failure(name):
+                value = metric.compute()
+            values[name] = _number(name, value)
             metric.reset()
-        self._loss_sum = 0.0
+        self._sums.clear()
         self._num_samples = 0
         return values
+
+    def _compared(self, result: Result) -> tuple[Tensor, Tensor]:
+        if isinstance(result.outputs, Tensor) and isinstance(result.targets, Tensor):
+            return result.outputs, result.targets
+        raise ConfigError(
+            f"metrics: {', '.join(self._metrics)} compare tensors, but the step gives outputs "
+            f"({described(result.outputs)}) and targets ({described(result.targets)}); "
+            "leave them out with metrics=none"
+        )
 
     def _take_in(self) -> None:
         if not self._losses:
             return
-        sizes = [len(targets) for targets in self._targets]
-        losses = torch.stack(self._losses).tolist()
-        self._loss_sum += sum(loss * size for loss, size in zip(losses, sizes, strict=True))
-        self._num_samples += sum(sizes)
+        self._add_up("loss", self._losses)
+        for name, values in self._scalars.items():
+            self._add_up(name, values)
+        self._num_samples += sum(self._sizes)
         if self._metrics:
-            outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)
-            for metric in self._metrics.values():
-                metric.update(outputs, targets)
+            outputs, targets = _widened(torch.cat(self._outputs)), _widened(torch.cat(self._targets))
+            for name, metric in self._metrics.items():
+                with _metric_failure(name, outputs, targets):
+                    metric.update(outputs, targets)
         self._losses.clear()
+        self._sizes.clear()
         self._outputs.clear()
         self._targets.clear()
+        self._scalars.clear()
         self._num_bytes = 0
+
+    def _add_up(self, name: str, values: list[Tensor]) -> None:
+        added = zip(torch.stack(values).tolist(), self._sizes, strict=True)
+        self._sums[name] = self._sums.get(name, 0.0) + sum(value * size for value, size in added)
+
+
+def _num_samples(result: Result) -> int:
+    """Of a batch; one where the step does not give what metrics compare."""
+    for value in (result.targets, result.outputs):
+        if isinstance(value, Sized):
+            return len(value)
+    return 1
+
+
+def _widened(values: Tensor) -> Tensor:
+    """In single precision, where a mixed one has left half of it."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+@contextmanager
+def _metric_failure(name: str, *given: Tensor) -> Iterator[None]:
+    """Make of what a metric raises a ConfigError that names it and what it was given."""
+    try:
+        yield
+    except Exception as error:
+        what = f" of outputs {described(given[0])} and targets {described(given[1])}" if given else ""
+        raise ConfigError(f"metrics.{name} cannot be computed{what}: {error}") from error
 
 
 def _number(name: str, value: Tensor) -> float:

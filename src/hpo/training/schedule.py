@@ -1,7 +1,8 @@
-"""The learning-rate scheduler, stepped once per epoch or once per optimizer step."""
+"""The learning-rate scheduler, stepped once per epoch, optimizer step or evaluation."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.utils import instantiate
@@ -10,42 +11,80 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from hpo.errors import ConfigError
-from hpo.training.nodes import is_node
+from hpo.training.nodes import describe_failure, is_node
 
-_INTERVAL = "interval"
-EPOCH, STEP = "epoch", "step"
+_INTERVAL, _METRIC = "interval", "metric"
+EPOCH, STEP, EVALUATION = "epoch", "step", "evaluation"
+_AUTO = "auto"
 
 
 class Schedule:
-    """What a `scheduler_config` describes; nothing when it has no `_target_`.
+    """What a `scheduler_config` describes, for each optimizer; nothing when it has no `_target_`.
 
-    Its key `interval`, which is ours and not the scheduler's, says what the scheduler counts: epoch (the default,
-    as in torch's own examples) or step.
+    Two of its keys are ours and not the scheduler's: `interval` says what the scheduler counts: epoch (the
+    default, as in torch's own examples), step or evaluation; with evaluation, `metric` names what it is told.
+    An argument `steps_per_epoch` or `total_steps` that is `auto` is filled in.
     """
 
-    def __init__(self, node: DictConfig | None, optimizer: Optimizer, steps_per_epoch: int) -> None:
-        self._scheduler: Any = None
-        self._period = 0
+    def __init__(
+        self, node: DictConfig | None, optimizers: Sequence[Optimizer], *, steps_per_epoch: int, total_steps: int
+    ) -> None:
+        self._schedulers: list[Any] = []
+        self._interval = EPOCH
+        self._metric: str | None = None
+        self._steps_per_epoch = steps_per_epoch
         if node is None or not is_node(node):
             return
-        interval = node.get(_INTERVAL, EPOCH)
-        if interval not in (EPOCH, STEP):
+        self._interval = node.get(_INTERVAL, EPOCH)
+        if self._interval not in (EPOCH, STEP, EVALUATION):
             raise ConfigError(
-                f"scheduler_config.{_INTERVAL}={interval!r} is not known; allowed are {EPOCH} and {STEP}"
+                f"scheduler_config.{_INTERVAL}={self._interval!r} is not known; "
+                f"allowed are {EPOCH}, {STEP} and {EVALUATION}"
             )
-        self._period = steps_per_epoch if interval == EPOCH else 1
-        arguments = {key: node[key] for key in node if key != _INTERVAL}
-        self._scheduler = instantiate(arguments, _convert_="all", _partial_=True)(optimizer)
-        if isinstance(self._scheduler, ReduceLROnPlateau):
-            raise ConfigError(
-                "scheduler_config: ReduceLROnPlateau steps by a metric, which the training loop does not offer; "
-                "use a scheduler that steps by time, such as scheduler_config=cosine"
-            )
+        self._metric = node.get(_METRIC)
+        known = {"steps_per_epoch": steps_per_epoch, "total_steps": total_steps}
+        arguments = {
+            key: known[key] if key in known and node[key] == _AUTO else node[key]
+            for key in map(str, node)
+            if key not in (_INTERVAL, _METRIC)
+        }
+        with describe_failure("scheduler_config", node):
+            partial = instantiate(arguments, _convert_="all", _partial_=True)
+            self._schedulers = [partial(optimizer) for optimizer in optimizers]
+        self._check_metric()
 
     def step(self, iteration: int) -> None:
         """Note that optimizer step `iteration` (counted from 1) is done."""
-        if self._scheduler is not None and iteration % self._period == 0:
-            self._scheduler.step()
+        if not self._schedulers or self._interval == EVALUATION:
+            return
+        if self._interval == STEP or iteration % self._steps_per_epoch == 0:
+            for scheduler in self._schedulers:
+                scheduler.step()
 
-    def state_dict(self) -> dict[str, Any] | None:
-        return self._scheduler.state_dict() if self._scheduler is not None else None
+    def evaluated(self, measured: Mapping[str, float]) -> None:
+        """Note that an evaluation is done. Raises ConfigError when it lacks the metric."""
+        if not self._schedulers or self._interval != EVALUATION:
+            return
+        if self._metric is not None and self._metric not in measured:
+            raise ConfigError(
+                f"scheduler_config.{_METRIC}={self._metric} is not measured; there are: {', '.join(measured)}"
+            )
+        for scheduler in self._schedulers:
+            scheduler.step(*([measured[self._metric]] if self._metric is not None else []))
+
+    def state_dict(self) -> Any:
+        """The scheduler's state, a list of states for several optimizers, None without a scheduler."""
+        states = [scheduler.state_dict() for scheduler in self._schedulers]
+        return states[0] if len(states) == 1 else states or None
+
+    def _check_metric(self) -> None:
+        by_metric = any(isinstance(scheduler, ReduceLROnPlateau) for scheduler in self._schedulers)
+        if by_metric and (self._interval != EVALUATION or self._metric is None):
+            raise ConfigError(
+                f"scheduler_config: ReduceLROnPlateau steps by a metric: it needs {_INTERVAL}: {EVALUATION} and "
+                f"{_METRIC}: val_loss, or another one"
+            )
+        if self._metric is not None and not by_metric:
+            raise ConfigError(
+                f"scheduler_config.{_METRIC}={self._metric} is for ReduceLROnPlateau alone; leave it out"
+            )

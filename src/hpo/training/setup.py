@@ -1,39 +1,47 @@
-"""Puts together what a run configuration describes: data, model, loss, optimizer, schedule, metrics."""
+"""Puts together what a run configuration describes: data, model, loss, step, optimizers, schedule, metrics."""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
 
+from hpo.config import Amp
 from hpo.data.protocol import Splits
-from hpo.training.batches import Batches, make_batches
+from hpo.errors import ConfigError
+from hpo.training.batches import Batches, make_batches, subsample
 from hpo.training.device import choose_device
 from hpo.training.nodes import build, build_metrics, build_partial
 from hpo.training.plan import Plan, check_train_config
 from hpo.training.running import Running
 from hpo.training.schedule import Schedule
 from hpo.training.seeding import seed_everything
+from hpo.training.step import LossFunction, TrainingStep
+from hpo.training.weights import load_weights, moving_average
 
 logger = logging.getLogger("hpo.train")
 
-LossFunction = Callable[[Tensor, Tensor], Tensor]
+_PRECISION = {Amp.none: None, Amp.fp16: torch.float16, Amp.bf16: torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that the loop works with, on one device."""
+    """Everything that the loop works with, on one device; `average` is what is evaluated, where there is one."""
 
     device: torch.device
     model: nn.Module
-    loss_function: LossFunction
-    optimizer: Optimizer
+    average: AveragedModel | None
+    step: TrainingStep
     schedule: Schedule
     train: Batches
     val: Batches | None
@@ -41,12 +49,16 @@ class Setup:
     evaluation: Running
     plan: Plan
 
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model that evaluations are of."""
+        return self.model if self.average is None else self.average.module
+
 
 def set_up(config: DictConfig) -> Setup:
     """Seed, then build. Raises HpoError for what cannot be trained."""
     check_train_config(config.train_config)
-    seed_everything(config.random_seed)
-    device = choose_device(config.device)
+    device = prepare_torch(config)
     splits = load(config)
     train_config = config.train_config
     train = make_batches(
@@ -57,18 +69,28 @@ def set_up(config: DictConfig) -> Setup:
         drop_last=train_config.drop_last,
         num_workers=train_config.num_workers,
     )
-    val = eval_batches(splits.val, config, device) if splits.val is not None else None
+    val = val_batches(splits, config, device)
     plan = Plan.of(config, train.num_batches)
-    model = build(config, "model_config").to(device)
-    loss_function = build_loss(config, device)
-    optimizer = build_partial(config, "optimizer_config")(model.parameters())
-    schedule = Schedule(config.scheduler_config, optimizer, plan.steps_per_epoch)
+    model = build_model(config, device)
+    if config.init_chkpt is not None:
+        load_weights(model, Path(config.init_chkpt).expanduser(), strict=config.init_chkpt_strict)
+    average = moving_average(model, train_config.ema_decay)
+    if train_config.compile:
+        # in place, so that the parameters keep their names
+        model.compile()
+    step = build_step(config, model, device)
+    step.add_optimizers(_optimizer_maker(config))
     setup = Setup(
         device=device,
         model=model,
-        loss_function=loss_function,
-        optimizer=optimizer,
-        schedule=schedule,
+        average=average,
+        step=step,
+        schedule=Schedule(
+            config.scheduler_config,
+            step.optimizers,
+            steps_per_epoch=plan.steps_per_epoch,
+            total_steps=plan.total_steps,
+        ),
         train=train,
         val=val,
         running=Running(build_metrics(config, device)),
@@ -79,10 +101,28 @@ def set_up(config: DictConfig) -> Setup:
     return setup
 
 
+def prepare_torch(config: DictConfig) -> torch.device:
+    """Seed every generator, ask for deterministic algorithms where that is wanted, and choose the device."""
+    seed_everything(config.random_seed)
+    if config.deterministic:
+        # what cuBLAS needs for it, and reads when it starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    return choose_device(config.device)
+
+
 def load(config: DictConfig) -> Splits:
     """The data, from the source that was fixed before the first trial."""
     splits: Splits = build(config, "data_config").load(config.data_source)
     return splits
+
+
+def val_batches(splits: Splits, config: DictConfig, device: torch.device) -> Batches | None:
+    """The validation data, or the part of it that eval_subsample asks for."""
+    if splits.val is None:
+        return None
+    dataset = subsample(splits.val, config.eval_subsample, config.train_config.eval_batch_size, config.random_seed)
+    return eval_batches(dataset, config, device)
 
 
 def eval_batches(dataset: Dataset[object], config: DictConfig, device: torch.device) -> Batches:
@@ -92,10 +132,54 @@ def eval_batches(dataset: Dataset[object], config: DictConfig, device: torch.dev
     )
 
 
+def build_model(config: DictConfig, device: torch.device) -> nn.Module:
+    model = build(config, "model_config")
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"model_config must give a torch.nn.Module, but gives a {type(model).__name__}")
+    if config.train_config.channels_last:
+        return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.to(device)
+
+
+def build_step(config: DictConfig, model: nn.Module, device: torch.device) -> TrainingStep:
+    """The step, bound to all but its optimizers. Raises ConfigError for a precision that the device lacks."""
+    if config.amp is Amp.fp16 and device.type != "cuda":
+        raise ConfigError("amp=fp16 needs a CUDA device; on a CPU there is amp=bf16")
+    step = build(config, "step_config")
+    if not isinstance(step, TrainingStep):
+        raise ConfigError(
+            f"step_config must give a hpo.training.step.TrainingStep, but gives a {type(step).__name__}"
+        )
+    step.bind(
+        model,
+        build_loss(config, device),
+        device,
+        precision=_PRECISION[config.amp],
+        clip_grad_norm=config.train_config.clip_grad_norm,
+        channels_last=config.train_config.channels_last,
+    )
+    return step
+
+
 def build_loss(config: DictConfig, device: torch.device) -> LossFunction:
     loss_function: LossFunction = build(config, "loss_config")
     # a module may hold tensors, such as the weights of classes
     return loss_function.to(device) if isinstance(loss_function, nn.Module) else loss_function
+
+
+def _optimizer_maker(config: DictConfig) -> Callable[[nn.Module], Optimizer]:
+    make = build_partial(config, "optimizer_config")
+    parameters_of = build_partial(config, "parameter_config")
+
+    def make_optimizer(module: nn.Module) -> Optimizer:
+        optimizer: Any = make(parameters_of(module))
+        if not isinstance(optimizer, Optimizer):
+            raise ConfigError(
+                f"optimizer_config must give a torch.optim.Optimizer, but gives a {type(optimizer).__name__}"
+            )
+        return optimizer
+
+    return make_optimizer
 
 
 def _log_head(config: DictConfig, setup: Setup) -> None:
@@ -115,6 +199,6 @@ def _log_head(config: DictConfig, setup: Setup) -> None:
         setup.train.num_samples,
         setup.val.num_samples if setup.val else "no",
         setup.plan.steps_per_epoch,
-        config.train_config.batch_size,
+        config.train_config.batch_size * config.train_config.accumulate_batches,
         setup.plan.epochs,
     )

@@ -7,12 +7,10 @@ import logging
 import torch
 
 from hpo.errors import DataError, TrialError
-from hpo.training.device import choose_device
 from hpo.training.evaluate import evaluate
-from hpo.training.nodes import build, build_metrics
+from hpo.training.nodes import build_metrics
 from hpo.training.running import Running
-from hpo.training.seeding import seed_everything
-from hpo.training.setup import build_loss, eval_batches, load
+from hpo.training.setup import build_model, build_step, eval_batches, load, prepare_torch
 from hpo.trial.protocol import Trial
 
 logger = logging.getLogger("hpo.train")
@@ -27,17 +25,17 @@ def test(trial: Trial) -> dict[str, float]:
     checkpoints = sorted(trial.dir.best_checkpoints.glob("*.pt"), key=lambda path: path.stat().st_mtime_ns)
     if not checkpoints:
         raise TrialError(f"there is no checkpoint to test in {trial.dir.best_checkpoints}")
-    seed_everything(config.random_seed)
-    device = choose_device(config.device)
+    device = prepare_torch(config)
     splits = load(config)
     if splits.test is None:
         raise DataError(
             "data_config holds no test data back; for MNIST that is data_config.val_fraction=0.1, "
             "for the digits data_config.test_fraction=0.2"
         )
-    model = build(config, "model_config").to(device)
-    model.load_state_dict(torch.load(checkpoints[-1], map_location=device)["model"])
+    model = build_model(config, device)
+    state = torch.load(checkpoints[-1], map_location=device)
+    model.load_state_dict(state.get("ema") or state["model"])
     batches = eval_batches(splits.test, config, device)
-    metrics = evaluate(model, build_loss(config, device), batches, Running(build_metrics(config, device)))
+    metrics = evaluate(build_step(config, model, device), model, batches, Running(build_metrics(config, device)))
     logger.info("tested %s on %d samples held back", checkpoints[-1].name, batches.num_samples)
     return {f"test_{name}": value for name, value in metrics.items()}

@@ -114,10 +114,13 @@ def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata) ->
     trial.recorders = _recorders(trial.config, info)
     metrics: Mapping[str, float] = {}
     try:
-        metrics = outcome.as_metrics(_call(trial), trial.best, trial.objectives)
+        ended = outcome.returned(trial.number, _call(trial), trial.best, trial.objectives)
+        metrics = ended.metrics
         if not trial.has_reported:
             trial.log(metrics)
-        return outcome.completed(trial.number, metrics, trial.objectives)
+        if ended.reason is not None:
+            logger.info(ended.reason)
+        return ended
     finally:
         for recorder in trial.recorders:
             recorder.close(metrics)

@@ -13,17 +13,25 @@ from hpo.objectives import Objective
 from hpo.paths import TrialPaths
 from hpo.records import Ended, Report, State
 from hpo.trial.metadata import Metadata, seconds, timestamp
+from hpo.trial.protocol import Finish
 
 OUTCOME, TEST_OUTCOME = "outcome", "test_outcome"
 
 
-def completed(number: int, metrics: Mapping[str, float], objectives: Sequence[Objective]) -> Ended:
-    """COMPLETE, or FAIL when an objective is not finite; one that is missing is the scheduler's to judge."""
+def returned(number: int, value: Any, best: Mapping[str, float] | None, objectives: Sequence[Objective]) -> Ended:
+    """The end that a task returned, as a Finish or as its metrics alone; FAIL when an objective is not finite.
+
+    An objective that is missing is the scheduler's to judge. Raises TrialError for what is no metrics.
+    """
+    finish = value if isinstance(value, Finish) else None
+    metrics = as_metrics(finish.metrics if finish else value, best, objectives)
+    if finish is not None and finish.state is not State.COMPLETE:
+        return Ended(number, finish.state, metrics, reason=finish.reason)
     for objective in objectives:
         value = metrics.get(objective.name, 0.0)
         if not math.isfinite(value):
             return Ended(number, State.FAIL, metrics, reason=f"{objective.name} is {value}, which is not finite")
-    return Ended(number, State.COMPLETE, metrics)
+    return Ended(number, State.COMPLETE, metrics, reason=finish.reason if finish else None)
 
 
 def failed(number: int, error: BaseException) -> Ended:
@@ -35,24 +43,22 @@ def failed(number: int, error: BaseException) -> Ended:
     return Ended(number, State.FAIL, reason=reason, traceback="".join(traceback.format_exception(error)))
 
 
-def as_metrics(
-    returned: Any, best: Mapping[str, float] | None, objectives: Sequence[Objective]
-) -> dict[str, float]:
+def as_metrics(value: Any, best: Mapping[str, float] | None, objectives: Sequence[Objective]) -> dict[str, float]:
     """What a task returned, as metrics; None stands for the best of its reports.
 
     Raises TrialError when it is nothing of that.
     """
-    if returned is None and best is not None:
+    if value is None and best is not None:
         return dict(best)
-    if isinstance(returned, Mapping):
-        return numbers(returned)
+    if isinstance(value, Mapping):
+        return numbers(value)
     try:
-        if len(objectives) == 1 and returned is not None:
-            return {objectives[0].name: float(returned)}
+        if len(objectives) == 1 and value is not None and not isinstance(value, str):
+            return {objectives[0].name: float(value)}
     except (TypeError, ValueError):
         pass
     raise TrialError(
-        f"a task must return a mapping of metrics (or one number for one objective), but returned {returned!r}; "
+        f"a task must return a mapping of metrics (or one number for one objective), but returned {value!r}; "
         "it may return None when it has reported metrics"
     )
 

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from omegaconf import DictConfig
 
 from hpo.paths import TrialPaths
+from hpo.records import State
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What a task returns instead of its metrics alone when it ended before its time: why, and in which state.
+
+    The state is COMPLETE, PRUNED_POOR_PERFORMANCE or FAIL.
+    """
+
+    metrics: Any
+    reason: str
+    state: State = State.COMPLETE
 
 
 class Trial(Protocol):
@@ -15,7 +33,7 @@ class Trial(Protocol):
 
     A task is any callable `task(trial) -> metrics`: it may report as it goes, should look at `should_stop()`
     after each report, and returns its final metrics (a mapping of names to numbers, or a number when there
-    is one objective). Metrics that it reports never block it.
+    is one objective), or a Finish with them. Metrics that it reports never block it.
     """
 
     number: int
@@ -36,3 +54,14 @@ class Trial(Protocol):
 
     def restore(self) -> dict[str, Any] | None:
         """The newest checkpoint that loads, on the CPU, or None when there is none."""
+
+
+@runtime_checkable
+class VisualTrial(Protocol):
+    """A trial whose recorders show more than numbers."""
+
+    def log_histograms(self, tensors: Mapping[str, NDArray[np.floating[Any]]], step: int) -> None:
+        """Show how the values of each tensor are distributed at `step`."""
+
+    def log_images(self, tag: str, images: NDArray[np.uint8], step: int) -> None:
+        """Show images, (N, height, width, channels) with 1 or 3 channels."""
