@@ -16,6 +16,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 import hpo.app  # noqa: F401 - registers the schema and the resolvers, as the command does
+from hpo.experiment.data_source import find_data_source
+from hpo.experiment.experiment import Experiment
 from hpo.experiment.identity import forget_drawn_ids
 
 REPOSITORY = Path(__file__).parents[1]
@@ -23,6 +25,11 @@ _LIMIT_S = 120
 
 Compose = Callable[..., DictConfig]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def new_experiment(config: DictConfig) -> Experiment:
+    """The experiment of a configuration, with its data found, as the search opens it."""
+    return Experiment(config, find_data_source(config))
 
 
 @pytest.fixture(scope="session")

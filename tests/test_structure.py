@@ -34,7 +34,7 @@ ALLOWED = {
     "hpo_launchers": {
         "hpo.experiment",
         "hpo.trial.link",
-        *(f"hpo.search.{name}" for name in ("stream", "sweeper", "space", "check", "held_out")),
+        *(f"hpo.search.{name}" for name in ("stream", "sweeper", "space", "check", "held_out", "preflight")),
     },
 }
 # two modules at the top that reach into the folders, inside their functions

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class Driver:
     """Drives a stream batch by batch, and keeps the experiment of hpo's trials when a foreign sweeper rules."""
 
-    def __init__(self, owner: Any, context: HydraContext, config: DictConfig) -> None:
+    def __init__(self, owner: Any, context: HydraContext, config: DictConfig, stream: Stream) -> None:
         self._context = context
         self._config = config
         self._sweep: ForeignSweep | None = None
@@ -34,7 +34,7 @@ class Driver:
         if execution.is_run_config(config) and not execution.uses_hpo_sweeper(config):
             from hpo_launchers.foreign_sweep import ForeignSweep
 
-            self._sweep = ForeignSweep(config, context.config_loader)
+            self._sweep = ForeignSweep(config, context.config_loader, stream)
             # Hydra tells a launcher when to begin, and never when its sweep is over
             at_end(self._end)
             weakref.finalize(owner, self._sweep.close)

@@ -12,11 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from hpo.errors import ConfigError, HpoError
 from hpo.experiment import sqlite
+from hpo.experiment.checks import check_config
+from hpo.experiment.data_source import find_data_source
 from hpo.experiment.experiment import Experiment
 from hpo.overrides import encode
 from hpo.records import Ended, Event, State, TrialSpec, Value
 from hpo.search.check import check_space
 from hpo.search.held_out import test_best
+from hpo.search.preflight import preflight
 from hpo.search.space import read_space
 from hpo.search.stream import Stream
 
@@ -28,7 +31,7 @@ class ForeignSweep:
     directory before it launches anything.
     """
 
-    def __init__(self, config: DictConfig, loader: ConfigLoader) -> None:
+    def __init__(self, config: DictConfig, loader: ConfigLoader, stream: Stream) -> None:
         """Check what hpo's sweeper would check, and open. Raises HpoError for bad input."""
         if config.dry_run:
             raise ConfigError("dry_run shows what hpo's own sweeper would do: leave out hydra/sweeper=...")
@@ -37,7 +40,9 @@ class ForeignSweep:
                 raise ConfigError(
                     f"search_space: {key}: {sweep}\nholds null, which hydra/sweeper=hpo alone can search"
                 )
-        check_space(read_space(config, config.hydra.overrides.task, loader), config, loader)
+        space = read_space(config, config.hydra.overrides.task, loader)
+        check_space(space, config, loader)
+        check_config(config)
         given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         self._given = {
             override.get_key_element(): str(override.input_line)
@@ -46,7 +51,9 @@ class ForeignSweep:
         }
         self._searched = {override.key_or_group for override in given if override.is_sweep_override()}
         self._searched |= {str(key) for key in config.search_space or {}}
-        self._experiment: Experiment | None = Experiment(config)
+        source = find_data_source(config)
+        preflight(config, loader, stream, tuple(self._given.values()), space.distributions, source)
+        self._experiment: Experiment | None = Experiment(config, source)
         sqlite.prepare(self._experiment.paths.study_db)
         _let_optuna_log_into_ours()
 

@@ -10,6 +10,10 @@ HpoError
 └── TrialError           a task that does not keep the task's contract
 """
 
+from __future__ import annotations
+
+import traceback
+
 
 class HpoError(Exception):
     """Shown to the user as its message alone, without a traceback; the process exits with status 2."""
@@ -41,3 +45,10 @@ class ObjectiveError(HpoError):
 
 class TrialError(HpoError):
     """A task broke its contract, for example by returning something that is not metrics."""
+
+
+def spelled(error: BaseException) -> str:
+    """An error of the user's code in one line, with the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"

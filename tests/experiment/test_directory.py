@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from hpo.errors import ExperimentError
 from hpo.experiment.directory import check_new, new_directory
-from hpo.experiment.experiment import Experiment
 from hpo.records import Ended, State, TrialSpec
+from tests.conftest import new_experiment
 
 Make = Callable[..., DictConfig]
 
@@ -64,9 +64,9 @@ def test_a_file_in_the_way_is_an_error_and_stays_as_it_is(quadratic: Make, tmp_p
     (tmp_path / "experiments").write_text("mine")
 
     with pytest.raises(ExperimentError, match=r"cannot write the experiment into .*: File exists"):
-        Experiment(quadratic())
+        new_experiment(quadratic())
     with pytest.raises(ExperimentError, match=r"Not a directory\.\nChoose another place with experiment_dir="):
-        Experiment(quadratic(experiment_dir=str(tmp_path / "experiments" / "below")))
+        new_experiment(quadratic(experiment_dir=str(tmp_path / "experiments" / "below")))
 
     assert (tmp_path / "experiments").read_text() == "mine"
 
@@ -76,7 +76,7 @@ def test_a_directory_without_permission_is_an_error(quadratic: Make, tmp_path: P
     (tmp_path / "locked").mkdir(mode=0o500)
 
     with pytest.raises(ExperimentError, match="Permission denied"):
-        Experiment(quadratic(experiment_dir=str(tmp_path / "locked")))
+        new_experiment(quadratic(experiment_dir=str(tmp_path / "locked")))
 
     assert list((tmp_path / "locked").iterdir()) == []
 
@@ -96,7 +96,7 @@ def tiny_disk() -> Iterator[Path]:
 
 def test_a_disk_that_is_full_leaves_nothing_half_made(quadratic: Make, tiny_disk: Path) -> None:
     with pytest.raises(ExperimentError, match=r"cannot write the experiment into .*(full|No space|I/O)"):
-        Experiment(quadratic(experiment_dir=str(tiny_disk)))
+        new_experiment(quadratic(experiment_dir=str(tiny_disk)))
 
     assert list(tiny_disk.iterdir()) == []
 
@@ -104,7 +104,7 @@ def test_a_disk_that_is_full_leaves_nothing_half_made(quadratic: Make, tiny_disk
 def test_an_id_that_is_taken_says_how_far_that_experiment_got_and_touches_nothing(
     quadratic: Make, tmp_path: Path
 ) -> None:
-    experiment = Experiment(quadratic(experiment_id="mine", verbose="silent"))
+    experiment = new_experiment(quadratic(experiment_id="mine", verbose="silent"))
     for number in range(4):
         experiment.prepare(TrialSpec(number, params={"task.x": float(number)}))
     experiment.record(Ended(0, State.COMPLETE, {"loss": 1.0}))
@@ -112,7 +112,7 @@ def test_an_id_that_is_taken_says_how_far_that_experiment_got_and_touches_nothin
     experiment.record(Ended(2, State.PRUNED_POOR_PERFORMANCE))
     before = contents(tmp_path)
 
-    for attempt in (Experiment, check_new):
+    for attempt in (new_experiment, check_new):
         with pytest.raises(ExperimentError) as caught:
             attempt(quadratic(experiment_id="mine"))
         assert "experiment_id=mine is taken" in str(caught.value)
@@ -134,7 +134,7 @@ def test_a_taken_directory_that_is_no_experiment_is_not_touched_either(
     before = contents(tmp_path)
 
     with pytest.raises(ExperimentError, match=said):
-        Experiment(quadratic(experiment_id="mine"))
+        new_experiment(quadratic(experiment_id="mine"))
 
     assert contents(tmp_path) == before
 

@@ -19,6 +19,7 @@ from hpo.experiment.identity import config_hash
 from hpo.overrides import encode
 from hpo.records import DataSource, Ended, Report, Started, State, TrialSpec
 from hpo.targets import allowed_targets
+from tests.conftest import new_experiment
 
 Make = Callable[..., DictConfig]
 Open = Callable[..., Experiment]
@@ -38,7 +39,7 @@ def open_one(quadratic: Make) -> Iterator[Open]:
     opened = []
 
     def make(**values: Any) -> Experiment:
-        opened.append(Experiment(quadratic(**values)))
+        opened.append(new_experiment(quadratic(**values)))
         return opened[-1]
 
     yield make
@@ -159,7 +160,7 @@ def test_a_report_or_an_end_without_an_objective_is_an_error_and_a_failure_is_no
 
 
 def test_trials_that_run_when_it_closes_get_its_state_and_reason(quadratic: Make) -> None:
-    experiment = Experiment(quadratic(verbose="silent"))
+    experiment = new_experiment(quadratic(verbose="silent"))
     experiment.prepare(SPEC)
     experiment.prepare(TrialSpec(8))
     experiment.record(Ended(8, State.COMPLETE, {"loss": 1.0}))

@@ -62,19 +62,30 @@ def test_the_stock_sweeper_leaves_a_whole_experiment(tmp_path: Path, launcher: s
 
 
 def test_trials_that_all_fail_are_kept_with_their_reason(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def fail(trial, x, y):\n    raise ValueError('no')\n")
+    (tmp_path / "pyproject.toml").write_text('[tool.hpo]\nallow_targets = ["mine.*"]\n')
     done = _run(
         tmp_path,
         "+experiment=quadratic",
         "hydra/sweeper=optuna",
         "hydra/launcher=local",
         "total_trials=3",
-        "task._target_=hpo.no_such_task",
+        "task._target_=mine.fail",
     )
     assert done.returncode != 0
     experiment = _the_experiment(tmp_path)
     assert _rows(_database(experiment, "state"), "SELECT state FROM trials") == [("FAIL",)] * 3
     assert _rows(_database(experiment, "state"), "SELECT state FROM experiments") == [("FAIL",)]
     assert _rows(_database(experiment, "optuna"), "SELECT state FROM trials") == [("FAIL",)] * 3
+
+
+def test_what_would_make_every_trial_fail_is_told_before_the_first_one(tmp_path: Path) -> None:
+    done = _run(tmp_path, "+experiment=quadratic", "hydra/sweeper=optuna", "task._target_=hpo.no_such_task")
+    assert done.returncode == 2
+    assert done.stderr.startswith("hpo: task: ")
+    assert "no_such_task" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_hydras_own_sweeper_runs_the_values_of_the_command_line(tmp_path: Path) -> None:

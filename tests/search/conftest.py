@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from hpo.experiment.experiment import Experiment
 from hpo.records import State
 from hpo.targets import BUILT_IN
+from tests.conftest import new_experiment
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def open_experiment(quadratic: Callable[..., DictConfig]) -> Iterator[Callable[.
     opened = []
 
     def make(**values: Any) -> Experiment:
-        opened.append(Experiment(quadratic(verbose="silent", **values)))
+        opened.append(new_experiment(quadratic(verbose="silent", **values)))
         return opened[-1]
 
     yield make

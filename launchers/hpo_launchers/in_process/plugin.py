@@ -21,7 +21,7 @@ class InProcessLauncher(Launcher):
         from hpo_launchers.in_process._core import InProcessStream
 
         self._stream = InProcessStream(hydra_context, task_function, config)
-        self._driver = Driver(self, hydra_context, config)
+        self._driver = Driver(self, hydra_context, config, self._stream)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         return self._driver.launch(self._stream, job_overrides, initial_job_idx)

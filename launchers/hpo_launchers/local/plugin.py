@@ -26,7 +26,7 @@ class LocalLauncher(Launcher):
 
         # the server starts up while the rest is imported
         self._stream = open_stream(self, hydra_context, task_function, config, **self._options)
-        self._driver = Driver(self, hydra_context, config)
+        self._driver = Driver(self, hydra_context, config, self._stream)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         self._stream.renew(wants_results=True)

@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from hpo.config import Verbose
 from hpo.devices import cuda_devices
 from hpo.experiment.checks import check_config
-from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import new_directory
 from hpo.experiment.identity import config_hash, trial_id
 from hpo.experiment.progress import Progress
@@ -23,7 +22,7 @@ from hpo.experiment.state_db import StateDB
 from hpo.objectives import objective_values, objectives
 from hpo.overrides import encode
 from hpo.paths import TrialPaths
-from hpo.records import Ended, Event, Report, Started, State, TrialSpec, Value
+from hpo.records import DataSource, Ended, Event, Report, Started, State, TrialSpec, Value
 from hpo.resolved import plain, to_yaml
 from hpo.trial.metadata import Metadata
 
@@ -33,14 +32,17 @@ _REPORT_FLUSH_S = 0.5
 class Experiment:
     """Writes the experiment's directory: default_config.yaml, the state database, mp.log, trial directories."""
 
-    def __init__(self, config: DictConfig) -> None:
-        """Make the directory and fix, in `config`, what all trials share. Raises HpoError on bad input."""
+    def __init__(self, config: DictConfig, source: DataSource | None) -> None:
+        """Make the directory and fix, in `config`, what all trials share. Raises HpoError on bad input.
+
+        `source` is where the data comes from, as `find_data_source` found it.
+        """
         check_config(config)
         self.objectives = objectives(config)
         self._fixed: dict[str, Value] = {}
         devices = cuda_devices(config.device)
         provenance = collect_in_background([f"cuda:{name}" for name in devices] or ["cpu"])
-        self._source = find_data_source(config)
+        self._source = source
         self._digest = config_hash(config)
         self._has_test_task = bool(config.test_task)
         self._fix(config, "threads_per_trial", _threads(config))

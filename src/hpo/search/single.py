@@ -12,6 +12,8 @@ from optuna.samplers import RandomSampler
 
 from hpo.config import Verbose
 from hpo.experiment.checks import check_config
+from hpo.experiment.data_source import find_data_source
+from hpo.experiment.directory import check_new
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
 from hpo.search.inline import InlineStream
@@ -19,6 +21,7 @@ from hpo.search.loop import search
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
 from hpo.search.sweep import finish, opened
+from hpo.trial.check import check
 
 
 def run_single(config: DictConfig) -> None:
@@ -34,7 +37,10 @@ def run_single(config: DictConfig) -> None:
     if config.dry_run:
         print(describe(config, {}, choice))
         return
-    with opened(config) as experiment, _training_on_terminal(config):
+    check_new(config)
+    source = find_data_source(config)
+    check(config)
+    with opened(config, source) as experiment, _training_on_terminal(config):
         stream = InlineStream(config, experiment.paths)
         study = Study(
             choice.sampler, {}, experiment.objectives, experiment.paths.study_db, experiment.paths.experiment_id

@@ -15,13 +15,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hpo.errors import HpoError
 from hpo.experiment.checks import check_config
+from hpo.experiment.data_source import find_data_source
+from hpo.experiment.directory import check_new
 from hpo.experiment.experiment import Experiment
-from hpo.records import State
+from hpo.records import DataSource, State
 from hpo.search.batches import BatchStream
 from hpo.search.check import check_space
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
 from hpo.search.loop import search
+from hpo.search.preflight import preflight
 from hpo.search.sampler import SamplerChoice, build_sampler
 from hpo.search.space import SearchSpace, read_space
 from hpo.search.stream import Stream
@@ -52,16 +55,19 @@ def sweep(
     if config.dry_run:
         print(describe(config, space.distributions, choice))
         return
-    with opened(config) as experiment:
-        stream = (
-            launcher
-            if isinstance(launcher, Stream)
-            else BatchStream(launcher, config.concurrent_trials, experiment)
-        )
-        try:
-            _run(config, space, choice, stream, experiment)
-        finally:
-            stream.close()
+    check_new(config)
+    with _closing(launcher):
+        source = find_data_source(config)
+        preflight(config, context.config_loader, launcher, space.fixed, space.distributions, source)
+        with opened(config, source) as experiment:
+            stream = (
+                launcher
+                if isinstance(launcher, Stream)
+                else BatchStream(launcher, config.concurrent_trials, experiment)
+            )
+            # before the experiment is: trials that still run are part of it
+            with _closing(stream):
+                _run(config, space, choice, stream, experiment)
     finish(experiment)
 
 
@@ -96,9 +102,18 @@ def _run(
 
 
 @contextmanager
-def opened(config: DictConfig) -> Iterator[Experiment]:
+def _closing(launcher: Launcher | Stream) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if isinstance(launcher, Stream):
+            launcher.close()
+
+
+@contextmanager
+def opened(config: DictConfig, source: DataSource | None) -> Iterator[Experiment]:
     """An experiment that is closed as complete, failed or interrupted, as the block ends."""
-    experiment = Experiment(config)
+    experiment = Experiment(config, source)
     try:
         yield experiment
     except (HpoError, HydraException, OmegaConfBaseException) as error:

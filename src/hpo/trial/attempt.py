@@ -34,6 +34,12 @@ TEST_TASK = "test_task"
 RUN_TEST = f"++run_task={TEST_TASK}"
 """The override that selects it."""
 
+CHECK_TASK = "check_task"
+"""The value of `run_task` with which nothing is trained, and what trials are built from is built once."""
+
+RUN_CHECK = f"++run_task={CHECK_TASK}"
+"""The override that selects it."""
+
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -43,6 +49,11 @@ def run_trial(config: DictConfig) -> float | list[float] | None:
 
     Raises what the task raised, after it has been noted.
     """
+    if config.run_task == CHECK_TASK:
+        from hpo.trial.check import run_check
+
+        run_check(config, current_link.get())
+        return None
     if config.experiment_id is None:
         raise ConfigError(
             "hpo's trials need hydra/sweeper=hpo, or one of hpo's launchers (hydra/launcher=local): "
@@ -111,7 +122,7 @@ def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata) ->
         params=metadata["params"],
         objectives=tuple(objective.name for objective in trial.objectives),
     )
-    trial.recorders = _recorders(trial.config, info)
+    trial.recorders = build_recorders(trial.config, info)
     metrics: Mapping[str, float] = {}
     try:
         ended = outcome.returned(trial.number, _call(trial), trial.best, trial.objectives)
@@ -132,17 +143,25 @@ def _test(trial: TrialHandle) -> Ended:
 
 def _call(trial: TrialHandle) -> Any:
     """Import the task, limit its threads, run it."""
-    num_threads = trial.config.threads_per_trial
-    if isinstance(num_threads, int):
-        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(num_threads)))
+    limit_threads(trial.config)
     task = _build(trial.config[trial.config.run_task])
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(num_threads, int):
-        torch.set_num_threads(num_threads)
+    limit_threads(trial.config)  # of what the task has imported
     return task(trial)
 
 
-def _recorders(config: DictConfig, info: TrialInfo) -> list[Recorder]:
+def limit_threads(config: DictConfig) -> None:
+    """Let this process use as many CPU threads as it may: torch, where it is imported, and what starts later."""
+    num_threads = config.threads_per_trial
+    if not isinstance(num_threads, int):
+        return
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(num_threads)))
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(num_threads)
+
+
+def build_recorders(config: DictConfig, info: TrialInfo) -> list[Recorder]:
+    """What `config.recorder` describes, writing into the trial's directory."""
     nodes: Any = OmegaConf.to_container(config.recorder, resolve=True)
     if not config.tensorboard:
         nodes.pop("tensorboard", None)

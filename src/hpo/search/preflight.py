@@ -1,0 +1,105 @@
+"""Before anything is on disk: a process of its own builds once what the trials are going to be built from."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import JobStatus
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf, flag_override
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from hpo.errors import ConfigError
+from hpo.overrides import encode
+from hpo.records import DataSource, Ended, State, TrialSpec, Value
+from hpo.search.stream import Stream
+from hpo.trial.attempt import RUN_CHECK
+
+_SUBDIR = "check"
+
+
+def preflight(
+    config: DictConfig,
+    loader: ConfigLoader,
+    launcher: Launcher | Stream,
+    fixed: Sequence[str],
+    distributions: Mapping[str, BaseDistribution],
+    source: DataSource | None,
+) -> None:
+    """Raise ConfigError for what would make every trial fail; it names the key, and the file that has it."""
+    found = {"data_source": source.name, "data_digest": source.digest} if source else {}
+    with tempfile.TemporaryDirectory(prefix="hpo-check-") as folder:
+        # what is printed goes into a log there
+        Path(folder, _SUBDIR).mkdir()
+        overrides = (
+            *fixed,
+            *(f"++{override}" for override in encode(found)),
+            *encode(_values_for_missing(config, distributions)),
+            *encode({"hydra.sweep.dir": folder}),
+            RUN_CHECK,
+        )
+        spec = TrialSpec(0, overrides=overrides, subdir=_SUBDIR)
+        if isinstance(launcher, Stream):
+            reason = _submitted(launcher, spec)
+        else:
+            with _sweeping_in(config, folder):
+                reason = _launched(launcher, spec)
+    if reason is not None:
+        raise ConfigError(f"{reason}{_where(reason, config, loader)}")
+
+
+def _submitted(stream: Stream, spec: TrialSpec) -> str | None:
+    """What is wrong, if anything."""
+    stream.submit(spec)
+    while True:
+        for event in stream.wait():
+            if isinstance(event, Ended):
+                return None if event.state is State.COMPLETE else str(event.reason)
+
+
+def _launched(launcher: Launcher, spec: TrialSpec) -> str | None:
+    """What is wrong, if anything."""
+    (result,) = launcher.launch([(*spec.overrides, f"hydra.sweep.subdir={spec.subdir}")], initial_job_idx=0)
+    return None if result.status is JobStatus.COMPLETED else str(result._return_value)
+
+
+@contextmanager
+def _sweeping_in(config: DictConfig, folder: str) -> Iterator[None]:
+    """Hydra's own launchers make the directory of the whole sweep's configuration, whatever the job's."""
+    sweep = config.hydra.sweep
+    configured: Any = OmegaConf.to_container(sweep, resolve=False)
+    with flag_override(config.hydra, ["struct", "readonly"], False):
+        sweep.dir = folder
+        try:
+            yield
+        finally:
+            sweep.dir = configured["dir"]
+
+
+def _values_for_missing(config: DictConfig, distributions: Mapping[str, BaseDistribution]) -> Mapping[str, Value]:
+    """A searched key that has no value in the configuration needs one of its space."""
+    values: dict[str, Any] = {}
+    for key, distribution in distributions.items():
+        if OmegaConf.select(config, key.lstrip("+"), throw_on_missing=False) is None:
+            is_choice = isinstance(distribution, CategoricalDistribution)
+            values[key] = distribution.choices[0] if is_choice else distribution.low  # type: ignore[attr-defined]
+    return values
+
+
+def _where(reason: str, config: DictConfig, loader: ConfigLoader) -> str:
+    """In which file the key stands that a message begins with, where it is that of a group."""
+    group = reason.partition(" ")[0].partition(".")[0].rstrip(":")
+    option = OmegaConf.select(config, f"hydra.runtime.choices.{group}")
+    if not option:
+        return ""
+    name = f"{group}/{option}.yaml"
+    for entry in loader.get_search_path().get_path():
+        provider, _, path = str(entry.path).partition("://")
+        if provider == "file" and Path(path, name).is_file():
+            return f"\n(chosen by {group}={option}, in {path}/{name})"
+    return f"\n(chosen by {group}={option}, one of hpo's own options)"
