@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from omegaconf import DictConfig
 
 from hpo.paths import TrialPaths
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Trial(Protocol):
@@ -36,3 +40,14 @@ class Trial(Protocol):
 
     def restore(self) -> dict[str, Any] | None:
         """The newest checkpoint that loads, on the CPU, or None when there is none."""
+
+
+@runtime_checkable
+class VisualTrial(Protocol):
+    """A trial that also takes what is to be looked at; where no recorder shows such things, nothing is written."""
+
+    def log_histograms(self, tensors: Mapping[str, NDArray[np.floating[Any]]], step: int) -> None:
+        """Show the distribution of each tensor's values at `step`, under its name."""
+
+    def log_images(self, tag: str, images: NDArray[np.uint8], step: int) -> None:
+        """Show `images`, (N, height, width, channels) with 1 (grey) or 3 (RGB) channels, at `step`."""
