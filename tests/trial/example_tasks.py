@@ -105,6 +105,11 @@ class VisualSpy(Spy):
         self.seen.append((tag, images.shape, step))
 
 
+class BrokenAtTheEnd(Spy):
+    def close(self, metrics: Any) -> None:
+        raise OSError("the disk is full")
+
+
 class Broken:
     def __init__(self, info: Any) -> None:
         raise RuntimeError("no such sink")

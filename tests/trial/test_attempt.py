@@ -238,6 +238,17 @@ def test_recorders_are_closed_when_the_task_raises(config_of: Make, paths: Trial
     assert Spy.seen[-1] == ("close", {})
 
 
+def test_every_recorder_is_closed_though_one_fails_to(config_of: Make, paths: TrialPaths) -> None:
+    Spy.seen.clear()
+    recorder = {kind: {"_target_": f"{TASKS}.{kind}"} for kind in ("BrokenAtTheEnd", "Spy")}
+
+    ended = end_of(config_of("returns", {"recorder": recorder}, kind="number"), paths, OSError)
+
+    assert ended.reason is not None
+    assert "the disk is full" in ended.reason
+    assert Spy.seen[-1] == ("close", {"loss": 2.0})
+
+
 def test_the_test_on_held_back_data_leaves_the_trials_own_outcome(config_of: Make, paths: TrialPaths) -> None:
     test = {"test_task": {"_target_": f"{TASKS}.returns", "kind": "mapping"}}
     run_attempt(config_of("returns", test, kind="number"), paths, NullLink())

@@ -6,8 +6,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +119,7 @@ def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata) ->
             trial.log(metrics)
         return outcome.completed(trial.number, metrics, trial.objectives)
     finally:
-        for recorder in trial.recorders:
-            recorder.close(metrics)
+        _close(trial.recorders, metrics)
 
 
 def _test(trial: TrialHandle) -> Ended:
@@ -146,6 +145,13 @@ def _recorders(config: DictConfig, info: TrialInfo) -> list[Recorder]:
     # all in one call: each costs a millisecond
     partials = instantiate({name: node | {"_partial_": True} for name, node in nodes.items() if node})
     return [partial(info) for partial in partials.values()]
+
+
+def _close(recorders: Sequence[Recorder], metrics: Mapping[str, float]) -> None:
+    """Close each of them, also when one of them fails to."""
+    with ExitStack() as stack:
+        for recorder in reversed(recorders):
+            stack.callback(recorder.close, metrics)
 
 
 def _build(node: Any) -> Callable[..., Any]:
