@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from hpo.paths import TrialPaths
 from hpo.recording import visuals
 from hpo.recording.event_file import EventFile
+from hpo.recording.points import measured, step_of
 from hpo.recording.resources import ResourceUse
 from hpo.records import TrialInfo, Value
 
@@ -49,12 +49,11 @@ class TensorBoard:
 
     def log(self, record: Mapping[str, float | int]) -> None:
         self._num_logged += 1
-        step = int(record.get("current_iteration", self._num_logged))
-        values = _scalars(record)
+        step = step_of(record, self._num_logged)
+        values = _scalars(measured(record))
         if self._objective in record and record.get("best_iteration") == step:
             values.append(_objective(self._objective, record))
-        for name, value in self._resources.measure().items():
-            values.append(Summary.Value(tag=RESOURCES_PREFIX + name, simple_value=value))
+        values += _scalars({RESOURCES_PREFIX + name: use for name, use in self._resources.measure().items()})
         self._file.write(_event(*values, step=step))
 
     def histograms(self, tensors: Mapping[str, NDArray[np.floating[Any]]], step: int) -> None:
@@ -77,13 +76,8 @@ def _event(*values: Summary.Value, step: int = 0) -> Event:
     return Event(wall_time=time.time(), step=step, summary=Summary(value=values))
 
 
-def _scalars(record: Mapping[str, float | int]) -> list[Summary.Value]:
-    """One scalar per key; a `val_*` that is NaN was not measured, and is no point of its curve."""
-    return [
-        Summary.Value(tag=key, simple_value=float(value))
-        for key, value in record.items()
-        if not (key.startswith("val_") and math.isnan(value))
-    ]
+def _scalars(values: Mapping[str, float | int]) -> list[Summary.Value]:
+    return [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()]
 
 
 def _objective(name: str, metrics: Mapping[str, float | int]) -> Summary.Value:
