@@ -65,7 +65,7 @@ def rows(paths: ExperimentPaths, sql: str) -> list[tuple[Any, ...]]:
         (["+search_space.task.z=1"], "search_space"),
         (["+task.x=choice(1,2)"], "An item is already at 'task.x'"),
         (["task.xx=interval(0,1)"], "task.x"),
-        (["model_config=mlp,resnet"], "model_config has no option 'resnet'; there are: mlp, none"),
+        (["model_config=mlp,vit"], "model_config has no option 'vit'; there are: lenet5, mlp, none, resnet"),
         (["task.x=interval(5,1)"], "`low <= high` must hold"),
         (["+experiment=cifar"], "experiment/cifar"),
         (["nogroup=x"], "nogroup"),

@@ -119,7 +119,7 @@ def test_without_an_option_every_key_of_hpo_is_there_with_its_default(compose_ru
         ("tensorboard=maybe", "tensorboard"),
         ("total_trails=3", "total_trails"),
         ("train_config.epoch=3", "epoch"),
-        ("model_config=resnet", "model_config"),
+        ("model_config=vit", "model_config"),
         ("model_confg=mlp", "model_confg"),
         ("+experiment=cifar", "experiment/cifar"),
     ],

@@ -75,6 +75,10 @@ class TrialPaths:
         return self.root / "results.json"
 
     @property
+    def results_csv(self) -> Path:
+        return self.root / "results.csv"
+
+    @property
     def log(self) -> Path:
         return self.root / "train.log"
 

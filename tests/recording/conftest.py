@@ -18,6 +18,9 @@ def info(tmp_path: Path) -> TrialInfo:
         trial_id="0003_1f3a",
         directory=str(trial.root),
         config={
+            "name": "mnist",
+            "tags": ["tutorial", "cpu"],
+            "notes": "How wide?",
             "model_config": {"_target_": "hpo.models.mlp.MLP", "hidden_size": 453},
             "optimizer_config": {"lr": 0.0026},
             "search_space": {

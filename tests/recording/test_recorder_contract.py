@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import hpo.conf
 import pytest
@@ -18,10 +20,28 @@ from hpo.recording.protocol import NullRecorder, Recorder
 from hpo.records import TrialInfo
 
 CONF = Path(str(hpo.conf.__file__)).parent
-TARGETS = [node["_target_"] for node in yaml.safe_load((CONF / "recorder/default.yaml").read_text()).values()]
+NODES = [
+    node
+    for path in sorted((CONF / "recorder").glob("*.yaml"))
+    for name, node in yaml.safe_load(path.read_text()).items()
+    if name != "defaults"
+]
+TARGETS = [node["_target_"] for node in NODES]
+# the packages of extras, by the recorder that needs them
+EXTRAS = {"hpo.recording.mlflow_run.MlflowRun": "mlflow", "hpo.recording.wandb_run.WandbRun": "wandb"}
 
 
-@pytest.fixture(params=[*TARGETS, "null"])
+def needs(target: str) -> Any:
+    """The recorder's target as a parameter; without its extra its tests are skipped."""
+    extra = EXTRAS.get(target, "sys")
+    is_missing = importlib.util.find_spec(extra) is None
+    return pytest.param(target, marks=pytest.mark.skipif(is_missing, reason=f"{extra} is not installed"))
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow")
+
+
+@pytest.fixture(params=[*map(needs, TARGETS), "null"])
 def target(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -39,8 +59,15 @@ def trial_log(info: TrialInfo):
     handler.close()
 
 
+def options(target: str, info: TrialInfo) -> dict[str, Any]:
+    """What the shipped configuration gives the recorder, with the trial's directory as the only place."""
+    (node,) = (node for node in NODES if node["_target_"] == target)
+    given = {key: value for key, value in node.items() if key != "_target_"}
+    return given | ({"tracking_uri": f"sqlite:///{info.directory}/mlflow.db"} if "tracking_uri" in given else {})
+
+
 def build(target: str, info: TrialInfo) -> Recorder:
-    return NullRecorder() if target == "null" else get_class(target)(info)
+    return NullRecorder() if target == "null" else get_class(target)(info, **options(target, info))
 
 
 def imported_by(target: str) -> list[str]:
@@ -81,6 +108,8 @@ def test_a_recorder_leaves_a_record_as_it_was(target, info, records):
 
 
 def test_a_second_attempt_keeps_what_the_first_one_wrote(target, info, records):
+    if target in EXTRAS:
+        pytest.skip("its files are those of another program")
     first = build(target, info)
     first.log(records[0])
     written = contents(info)
@@ -95,6 +124,8 @@ def test_a_second_attempt_keeps_what_the_first_one_wrote(target, info, records):
 def test_a_record_is_on_disk_when_log_returns_though_the_process_is_killed(target, info, records, tmp_path):
     if target == "null":
         pytest.skip("it records nothing")
+    if "wandb" in target:
+        pytest.skip("wandb's own process writes every 15 s")
     script = tmp_path / "killed.py"
     script.write_text(
         "import logging, os, signal\n"
@@ -103,7 +134,7 @@ def test_a_record_is_on_disk_when_log_returns_though_the_process_is_killed(targe
         "nan, inf = float('nan'), float('inf')\n"
         f"info = {info!r}\n"
         "logging.basicConfig(level='INFO', filename=info.directory + '/train.log')\n"
-        f"get_class({target!r})(info).log({records[1]!r})\n"
+        f"get_class({target!r})(info, **{options(target, info)!r}).log({records[1]!r})\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     before = contents(info)
@@ -120,6 +151,17 @@ def test_a_recorder_does_not_import_torch(target):
         f"import sys\nfrom hydra.utils import get_class\nget_class({target!r})\nassert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_option_of_the_group_keeps_the_default_recorders(compose_run):
+    default = compose_run("recorder=default").recorder
+    for path in (CONF / "recorder").glob("*.yaml"):
+        assert default.items() <= compose_run(f"recorder={path.stem}").recorder.items()
+
+
+def test_options_of_the_group_are_combined_in_a_list(compose_run):
+    combined = compose_run("recorder=[csv,mlflow,wandb]").recorder
+    assert list(combined) == ["results", "tensorboard", "train_log", "csv", "mlflow", "wandb"]
 
 
 @pytest.mark.parametrize("target", [target for target in TARGETS if "tensorboard" not in target])

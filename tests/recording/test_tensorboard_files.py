@@ -61,7 +61,8 @@ def hparams_tab(logdir: Path) -> tuple[Any, Any]:
 def test_each_scalar_of_a_record_is_a_point_of_its_curve(info, records):
     record_trial(info, records, {})
     accumulator = read(info)
-    assert set(accumulator.Tags()["scalars"]) == {*records[0], "objective/val_loss"}
+    scalars = {tag for tag in accumulator.Tags()["scalars"] if not tag.startswith("resources/")}
+    assert scalars == {*records[0], "objective/val_loss"}
     assert [event.step for event in accumulator.Scalars("train_loss")] == [1875, 3750, 5625]
     assert [event.value for event in accumulator.Scalars("current_epoch")] == [1.0, 2.0, 3.0]
 
@@ -84,6 +85,14 @@ def test_the_configuration_is_a_text(info):
     text = read(info).Tensors("config")[0].tensor_proto.string_val[0].decode()
     assert "    model_config:\n" in text
     assert "hidden_size: 453\n" in text
+    assert "    name: mnist\n    tags:\n    - tutorial\n    - cpu\n    notes: How wide?\n" in text
+
+
+def test_the_memory_of_the_process_is_a_curve_of_its_own(info, records):
+    record_trial(info, records, {})
+    points = read(info).Scalars("resources/memory_mb")
+    assert [point.step for point in points] == [1875, 3750, 5625]
+    assert all(10 < point.value < 100_000 for point in points)
 
 
 def test_the_hparams_tab_shows_searched_values_and_the_objective_at_the_best_iteration(info, records, tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.trial.protocol import Trial
+from hpo.trial.protocol import Trial, VisualTrial
 
 
 def returns(trial: Trial, kind: str) -> Any:
@@ -88,6 +88,26 @@ class Spy:
 
     def close(self, metrics: Any) -> None:
         self.seen.append(("close", dict(metrics)))
+
+
+def shows(trial: Trial) -> dict[str, float]:
+    assert isinstance(trial, VisualTrial)
+    trial.log_histograms({"weights/fc1": np.ones(3, np.float32)}, 5)
+    trial.log_images("worst", np.zeros((1, 2, 2, 1), np.uint8), 5)
+    return {"loss": 1.0}
+
+
+class VisualSpy(Spy):
+    def histograms(self, tensors: Any, step: int) -> None:
+        self.seen.append((list(tensors), step))
+
+    def images(self, tag: str, images: Any, step: int) -> None:
+        self.seen.append((tag, images.shape, step))
+
+
+class BrokenAtTheEnd(Spy):
+    def close(self, metrics: Any) -> None:
+        raise OSError("the disk is full")
 
 
 class Broken:

@@ -220,12 +220,33 @@ def test_every_recorder_gets_each_record_and_the_final_metrics(config_of: Make, 
     ]
 
 
+def test_what_is_to_be_looked_at_goes_to_the_recorders_that_show_it(config_of: Make, paths: TrialPaths) -> None:
+    Spy.seen.clear()
+    recorder = {kind: {"_target_": f"{TASKS}.{kind}"} for kind in ("Spy", "VisualSpy")}
+
+    run_attempt(config_of("shows", {"recorder": recorder}), paths, NullLink())
+
+    assert Spy.seen[2:4] == [(["weights/fc1"], 5), ("worst", (1, 2, 2, 1), 5)]
+    assert sum(isinstance(item, tuple) and item[0] == "worst" for item in Spy.seen) == 1
+
+
 def test_recorders_are_closed_when_the_task_raises(config_of: Make, paths: TrialPaths) -> None:
     Spy.seen.clear()
 
     end_of(config_of("raises", {"recorder": {"mine": {"_target_": f"{TASKS}.Spy"}}}), paths, ValueError)
 
     assert Spy.seen[-1] == ("close", {})
+
+
+def test_every_recorder_is_closed_though_one_fails_to(config_of: Make, paths: TrialPaths) -> None:
+    Spy.seen.clear()
+    recorder = {kind: {"_target_": f"{TASKS}.{kind}"} for kind in ("BrokenAtTheEnd", "Spy")}
+
+    ended = end_of(config_of("returns", {"recorder": recorder}, kind="number"), paths, OSError)
+
+    assert ended.reason is not None
+    assert "the disk is full" in ended.reason
+    assert Spy.seen[-1] == ("close", {"loss": 2.0})
 
 
 def test_the_test_on_held_back_data_leaves_the_trials_own_outcome(config_of: Make, paths: TrialPaths) -> None:

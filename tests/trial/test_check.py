@@ -33,8 +33,14 @@ def breaks(config: DictConfig) -> list[str]:
     raise RuntimeError("no such layer")
 
 
-class NoRecorder:
-    def __init__(self, info: Any) -> None:
+class Recorder:
+    """Records nothing, and needs what is not there."""
+
+    def __init__(self, info: Any, path: str = "") -> None:
+        raise AssertionError("nothing is recorded")
+
+    @staticmethod
+    def check_needs() -> None:
         raise ConfigError("this recorder needs a package: pip install it")
 
 
@@ -82,9 +88,16 @@ def test_a_name_that_a_module_lacks_is_told(quadratic: Make) -> None:
         check(quadratic(task=node("no_such_task")))
 
 
-def test_a_recorder_that_cannot_be_built_says_why(quadratic: Make) -> None:
+def test_a_recorder_that_lacks_a_package_says_so(quadratic: Make) -> None:
     with pytest.raises(ConfigError, match="this recorder needs a package: pip install it"):
-        check(quadratic(recorder={"mine": node("NoRecorder")}))
+        check(quadratic(recorder={"mine": node("Recorder")}))
+
+
+def test_a_recorder_that_cannot_take_its_options_names_them(quadratic: Make) -> None:
+    with pytest.raises(
+        ConfigError, match=r"recorder\.mine .* cannot be called with the trial's info and \(where\)"
+    ):
+        check(quadratic(recorder={"mine": node("Recorder", where="here")}))
 
 
 def test_what_the_check_task_raises_is_told_with_its_line(quadratic: Make) -> None:

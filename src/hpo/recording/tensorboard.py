@@ -1,16 +1,15 @@
-"""TensorBoard: the scalars of results.json, the configuration as text, and the HParams tab."""
+"""TensorBoard: scalars of records and resources, histograms, images, the configuration, the HParams tab."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_STRING
@@ -18,11 +17,21 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
 from hpo.paths import TrialPaths
+from hpo.recording import visuals
 from hpo.recording.event_file import EventFile
+from hpo.recording.points import measured, step_of
+from hpo.recording.resources import ResourceUse
 from hpo.records import TrialInfo, Value
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 OBJECTIVE_PREFIX = "objective/"
 """The first objective's value at the best iteration has a tag of its own beside its curve's."""
+
+RESOURCES_PREFIX = "resources/"
+"""What the trial's process used when a record was written; see `ResourceUse`."""
 
 
 class TensorBoard:
@@ -31,6 +40,7 @@ class TensorBoard:
     def __init__(self, info: TrialInfo) -> None:
         self._objective = info.objectives[0] if info.objectives else ""
         self._num_logged = 0
+        self._resources = ResourceUse()
         self._file = EventFile(TrialPaths(Path(info.directory)).dashboard)
         summaries = [_config_text(info), _session_start(info)]
         if _has_same_columns_in_each_trial(info.config.get("search_space")):
@@ -39,11 +49,19 @@ class TensorBoard:
 
     def log(self, record: Mapping[str, float | int]) -> None:
         self._num_logged += 1
-        step = int(record.get("current_iteration", self._num_logged))
-        values = _scalars(record)
+        step = step_of(record, self._num_logged)
+        values = _scalars(measured(record))
         if self._objective in record and record.get("best_iteration") == step:
             values.append(_objective(self._objective, record))
+        values += _scalars({RESOURCES_PREFIX + name: use for name, use in self._resources.measure().items()})
         self._file.write(_event(*values, step=step))
+
+    def histograms(self, tensors: Mapping[str, NDArray[np.floating[Any]]], step: int) -> None:
+        values = [visuals.histogram(tag, tensor) for tag, tensor in tensors.items()]
+        self._file.write(_event(*(value for value in values if value is not None), step=step))
+
+    def images(self, tag: str, images: NDArray[np.uint8], step: int) -> None:
+        self._file.write(_event(visuals.images(tag, images), step=step))
 
     def close(self, metrics: Mapping[str, float]) -> None:
         """Write the objective that the HParams tab compares, and the session's end."""
@@ -58,13 +76,8 @@ def _event(*values: Summary.Value, step: int = 0) -> Event:
     return Event(wall_time=time.time(), step=step, summary=Summary(value=values))
 
 
-def _scalars(record: Mapping[str, float | int]) -> list[Summary.Value]:
-    """One scalar per key; a `val_*` that is NaN was not measured, and is no point of its curve."""
-    return [
-        Summary.Value(tag=key, simple_value=float(value))
-        for key, value in record.items()
-        if not (key.startswith("val_") and math.isnan(value))
-    ]
+def _scalars(values: Mapping[str, float | int]) -> list[Summary.Value]:
+    return [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()]
 
 
 def _objective(name: str, metrics: Mapping[str, float | int]) -> Summary.Value:
@@ -76,7 +89,7 @@ def _config_text(info: TrialInfo) -> Summary.Value:
     lines = yaml.dump(dict(info.config), Dumper=_DUMPER, sort_keys=False).splitlines()
     text = "".join(f"    {line}\n" for line in lines)
     tensor = TensorProto(dtype=DT_STRING, string_val=[text.encode()], tensor_shape=TensorShapeProto())
-    return Summary.Value(tag="config", tensor=tensor, metadata=_metadata("text"))
+    return Summary.Value(tag="config", tensor=tensor, metadata=visuals.metadata("text"))
 
 
 # libyaml's dumper takes a tenth of the time of the one in Python
@@ -143,9 +156,5 @@ def _hparam_type(value: Value) -> int:
 def _hparams(tag: str, data: HParamsPluginData) -> Summary.Value:
     """A summary whose content is its metadata; the plugin finds it by the tag."""
     empty = TensorProto(dtype=DT_FLOAT, tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=0)]))
-    metadata = _metadata("hparams", data.SerializeToString())
+    metadata = visuals.metadata("hparams", data.SerializeToString())
     return Summary.Value(tag=f"_hparams_/{tag}", tensor=empty, metadata=metadata)
-
-
-def _metadata(plugin: str, content: bytes = b"") -> SummaryMetadata:
-    return SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name=plugin, content=content))

@@ -6,8 +6,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata) ->
         params=metadata["params"],
         objectives=tuple(objective.name for objective in trial.objectives),
     )
-    trial.recorders = build_recorders(trial.config, info)
+    trial.recorders = _build_recorders(trial.config, info)
     metrics: Mapping[str, float] = {}
     try:
         ended = outcome.returned(trial.number, _call(trial), trial.best, trial.objectives)
@@ -133,8 +133,7 @@ def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata) ->
             logger.info(ended.reason)
         return ended
     finally:
-        for recorder in trial.recorders:
-            recorder.close(metrics)
+        _close(trial.recorders, metrics)
 
 
 def _test(trial: TrialHandle) -> Ended:
@@ -160,14 +159,25 @@ def limit_threads(config: DictConfig) -> None:
         torch.set_num_threads(num_threads)
 
 
-def build_recorders(config: DictConfig, info: TrialInfo) -> list[Recorder]:
+def _build_recorders(config: DictConfig, info: TrialInfo) -> list[Recorder]:
     """What `config.recorder` describes, writing into the trial's directory."""
+    return [partial(info) for partial in recorder_partials(config).values()]
+
+
+def recorder_partials(config: DictConfig) -> dict[str, Callable[[TrialInfo], Recorder]]:
+    """The recorders by name, waiting for their trial."""
     nodes: Any = OmegaConf.to_container(config.recorder, resolve=True)
     if not config.tensorboard:
         nodes.pop("tensorboard", None)
     # all in one call: each costs a millisecond
-    partials = instantiate({name: node | {"_partial_": True} for name, node in nodes.items() if node})
-    return [partial(info) for partial in partials.values()]
+    return dict(instantiate({name: node | {"_partial_": True} for name, node in nodes.items() if node}))
+
+
+def _close(recorders: Sequence[Recorder], metrics: Mapping[str, float]) -> None:
+    """Close each of them, also when one of them fails to."""
+    with ExitStack() as stack:
+        for recorder in reversed(recorders):
+            stack.callback(recorder.close, metrics)
 
 
 def _build(node: Any) -> Callable[..., Any]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
@@ -13,9 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from hpo.errors import ConfigError, HpoError, spelled
 from hpo.objectives import objective_values, objectives
-from hpo.records import Ended, State, TrialInfo
-from hpo.resolved import plain
-from hpo.trial.attempt import build_recorders, limit_threads
+from hpo.records import Ended, State
+from hpo.trial.attempt import limit_threads, recorder_partials
 from hpo.trial.link import Link
 
 
@@ -30,7 +26,7 @@ def run_check(config: DictConfig, link: Link) -> None:
 
 
 def check(config: DictConfig) -> None:
-    """Build the task, the recorders, and whatever `check_task` builds.
+    """Import the task and the recorders, and build whatever `check_task` builds.
 
     Raises ConfigError (or another HpoError) that names the key and, for what the user's code raises, the line;
     ObjectiveError when the check task knows the metrics and an objective is not among them.
@@ -51,26 +47,31 @@ def _check_task(config: DictConfig) -> None:
     if not config.task:
         raise ConfigError("task has no _target_: name the function that a trial runs")
     node: Any = OmegaConf.to_container(config.task, resolve=True)
-    task = _described("task", lambda: instantiate(node, _partial_=True))
-    function = getattr(task, "func", task)
-    try:
-        inspect.signature(function).bind(None, *getattr(task, "args", ()), **getattr(task, "keywords", {}))
-    except TypeError as error:
-        arguments = ", ".join(key for key in node if not key.startswith("_"))
-        raise ConfigError(
-            f"task ({node.get('_target_')}) cannot be called with a trial and ({arguments}): {error}"
-        ) from error
-    except ValueError:  # a function in C that tells nothing of its arguments
-        return
+    _check_call("task", node, _described("task", lambda: instantiate(node, _partial_=True)), "a trial")
 
 
 def _check_recorders(config: DictConfig) -> None:
-    objective_names = tuple(objective.name for objective in objectives(config))
-    with tempfile.TemporaryDirectory(prefix="hpo-check-") as folder:
-        values: Mapping[str, Any] = plain(config)
-        info = TrialInfo(0, Path(folder).name, folder, values, {}, objective_names)
-        for recorder in _described("recorder", lambda: build_recorders(config, info)):
-            recorder.close({})
+    """The recorders import with all that they need; none is built, since it would record a trial."""
+    for name, recorder in _described("recorder", lambda: recorder_partials(config)).items():
+        key = f"recorder.{name}"
+        node: Any = OmegaConf.to_container(config.recorder[name], resolve=True)
+        _check_call(key, node, recorder, "the trial's info")
+        check_needs = getattr(getattr(recorder, "func", recorder), "check_needs", None)
+        if check_needs is not None:
+            _described(key, check_needs)
+
+
+def _check_call(key: str, node: Any, partial: Any, first: str) -> None:
+    function = getattr(partial, "func", partial)
+    try:
+        inspect.signature(function).bind(None, *getattr(partial, "args", ()), **getattr(partial, "keywords", {}))
+    except TypeError as error:
+        arguments = ", ".join(name for name in node if not name.startswith("_"))
+        raise ConfigError(
+            f"{key} ({node.get('_target_')}) cannot be called with {first} and ({arguments}): {error}"
+        ) from error
+    except ValueError:  # a function in C that tells nothing of its arguments
+        return
 
 
 def _described(key: str, build: Any) -> Any:

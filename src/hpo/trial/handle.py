@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from hpo.objectives import objectives
 from hpo.paths import TrialPaths
-from hpo.recording.protocol import Recorder
+from hpo.recording.protocol import Recorder, VisualRecorder
 from hpo.records import Report
 from hpo.trial.checkpoints import Checkpoints
 from hpo.trial.link import Link
 from hpo.trial.metadata import Metadata
 from hpo.trial.outcome import numbers
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class TrialHandle:
@@ -44,6 +48,16 @@ class TrialHandle:
         if progress:
             self.best = values
         self._link.send(Report(self.number, step, values))
+
+    def log_histograms(self, tensors: Mapping[str, NDArray[np.floating[Any]]], step: int) -> None:
+        for recorder in self.recorders:
+            if isinstance(recorder, VisualRecorder):
+                recorder.histograms(tensors, step)
+
+    def log_images(self, tag: str, images: NDArray[np.uint8], step: int) -> None:
+        for recorder in self.recorders:
+            if isinstance(recorder, VisualRecorder):
+                recorder.images(tag, images, step)
 
     def should_stop(self) -> bool:
         return self._link.stop_requested()
