@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hpo.data.mnist import FILES
+from hpo.data.idx_set import FILES
 
 NUM_TRAIN, NUM_T10K = 60, 20
 

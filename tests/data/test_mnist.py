@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from hpo.data.mnist import FILES, Mnist
+from hpo.data.idx_set import FILES
+from hpo.data.mnist import Mnist
 from hpo.errors import DataError
+from hpo.records import DataSource
 
 REAL = Path(__file__).parents[3] / "shared/data/mnist10k"
+GONE = DataSource("mnist", 64 * "0")
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="no real MNIST files beside the repository")
 
 
@@ -22,7 +25,7 @@ def test_t10k_validates_by_default(write_mnist, tmp_path, compressed):
     data = Mnist(str(write_mnist(tmp_path, compressed=compressed)))
     source = data.source()
     assert (source.name, source.has_test, source.warning) == ("mnist", False, None)
-    splits = data.load(source.name)
+    splits = data.load(source)
     assert splits.test is None
     assert (len(splits.train), len(splits.val)) == (60, 20)
     images, labels = splits.train.tensors
@@ -42,12 +45,13 @@ def test_a_val_fraction_of_train_makes_t10k_the_test_data(write_mnist, tmp_path)
     root = str(write_mnist(tmp_path))
     data = Mnist(root, val_fraction=0.1, seed=1)
     assert data.source().has_test
-    splits = data.load("mnist")
+    splits = data.load(data.source())
     assert [len(part) for part in (splits.train, splits.val, splits.test)] == [54, 6, 20]
-    again = Mnist(root, val_fraction=0.1, seed=1).load("mnist")
-    other = Mnist(root, val_fraction=0.1, seed=2).load("mnist")
-    assert torch.equal(splits.val.tensors[0], again.val.tensors[0])
-    assert not torch.equal(splits.val.tensors[0], other.val.tensors[0])
+    again = Mnist(root, val_fraction=0.1, seed=1).load(None)
+    other = Mnist(root, val_fraction=0.1, seed=2).load(None)
+    assert torch.equal(splits.val[:][0], again.val[:][0])
+    assert not torch.equal(splits.val[:][0], other.val[:][0])
+    assert splits.train.dataset is splits.val.dataset
 
 
 def test_the_digest_follows_the_contents_of_the_files(write_mnist, tmp_path):
@@ -61,7 +65,7 @@ def test_the_digest_follows_the_contents_of_the_files(write_mnist, tmp_path):
 
 
 def test_without_files_the_error_says_what_was_looked_for_where_and_what_to_do(tmp_path):
-    for ask in (Mnist(str(tmp_path)).source, lambda: Mnist(str(tmp_path)).load("mnist")):
+    for ask in (Mnist(str(tmp_path)).source, lambda: Mnist(str(tmp_path)).load(GONE)):
         with pytest.raises(DataError) as raised:
             ask()
         message = str(raised.value)
@@ -110,8 +114,8 @@ def test_digits_stand_in_when_that_is_declared_and_the_source_says_so_loudly(tmp
     assert "THIS IS NOT MNIST" in source.warning
     assert "scikit-learn's digits" in source.warning
     assert str(tmp_path) in source.warning
-    for name in ("digits", None):
-        splits = data.load(name)
+    for found in (source, None):
+        splits = data.load(found)
         assert splits.train.tensors[0].shape[1:] == (1, 28, 28)
         assert len(splits.train) + len(splits.val) == 1797
 
@@ -119,7 +123,7 @@ def test_digits_stand_in_when_that_is_declared_and_the_source_says_so_loudly(tmp
 def test_digits_hold_a_test_part_back_where_mnist_would(tmp_path):
     data = Mnist(str(tmp_path), fallback="digits", val_fraction=0.1)
     assert data.source().has_test
-    splits = data.load("digits")
+    splits = data.load(data.source())
     assert len(splits.test) == 359
     assert len(splits.train) + len(splits.val) + len(splits.test) == 1797
 
@@ -127,9 +131,10 @@ def test_digits_hold_a_test_part_back_where_mnist_would(tmp_path):
 def test_a_source_that_was_fixed_does_not_change_when_files_appear_or_vanish(write_mnist, tmp_path):
     data = Mnist(str(tmp_path), fallback="digits")
     with pytest.raises(DataError, match="there are no MNIST files"):
-        data.load("mnist")
+        data.load(GONE)
+    found = data.source()
     write_mnist(tmp_path)
-    assert len(data.load("digits").train) > 1000
+    assert len(data.load(found).train) > 1000
     assert len(data.load(None).train) == 60
 
 
@@ -162,7 +167,7 @@ def test_finding_the_source_imports_neither_torch_nor_scikit_learn(write_mnist, 
 
 @needs_real
 def test_real_mnist_is_read():
-    splits = Mnist(str(REAL)).load("mnist")
+    splits = Mnist(str(REAL)).load(None)
     assert (len(splits.train), len(splits.val)) == (8000, 2000)
     assert splits.train.tensors[1][:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     # of all 70,000 images the mean is 0.1307

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from hpo.data.protocol import Splits
+from hpo.records import DataSource
 
 
 def samples(num: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -34,7 +35,7 @@ class Line:
         self.num_train, self.has_val = num_train, has_val
         self.kind = Items if is_loaded else TensorDataset
 
-    def load(self, source: str | None) -> Splits:
+    def load(self, source: DataSource | None) -> Splits:
         val = self.kind(*samples(7, seed=1)) if self.has_val else None
         return Splits(train=self.kind(*samples(self.num_train)), val=val, test=self.kind(*samples(5, seed=2)))
 

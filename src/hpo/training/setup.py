@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from hpo.data.protocol import Splits
+from hpo.records import DataSource
 from hpo.training.batches import Batches, make_batches
 from hpo.training.device import choose_device
 from hpo.training.nodes import build, build_metrics, build_partial
@@ -81,7 +82,8 @@ def set_up(config: DictConfig) -> Setup:
 
 def load(config: DictConfig) -> Splits:
     """The data, from the source that was fixed before the first trial."""
-    splits: Splits = build(config, "data_config").load(config.data_source)
+    source = DataSource(config.data_source, config.data_digest) if config.data_source is not None else None
+    splits: Splits = build(config, "data_config").load(source)
     return splits
 
 
