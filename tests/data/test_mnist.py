@@ -5,15 +5,17 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from hpo.data.idx_set import FILES
-from hpo.data.mnist import Mnist
+from hpo.data.mnist import FashionMnist, Mnist
 from hpo.errors import DataError
 from hpo.records import DataSource
+from tests.data.mirror import serving
 
 REAL = Path(__file__).parents[3] / "shared/data/mnist10k"
 GONE = DataSource("mnist", 64 * "0")
@@ -142,6 +144,61 @@ def test_without_scikit_learn_the_stand_in_says_how_to_install_it(tmp_path, monk
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match=r"pip install 'hpo\[examples\]'"):
         Mnist(str(tmp_path), fallback="digits").source()
+
+
+MIRRORS = ("http://127.0.0.1:1/a", "http://127.0.0.1:1/b")  # nobody listens there
+
+
+def test_without_files_and_mirrors_the_error_names_each_with_its_reason_and_what_to_do(tmp_path):
+    root = tmp_path / "data"
+    for kind in (Mnist, FashionMnist):
+        with pytest.raises(DataError) as raised:
+            kind(str(root), download=True, mirrors=MIRRORS).source()
+        message = str(raised.value)
+        for mirror in MIRRORS:
+            assert f"{mirror}/{FILES[0]}.gz: Connection refused" in message
+        assert str(root) in message
+        assert "data_config.root=" in message
+        assert "data_config.download=false" in message
+    assert not root.exists()
+
+
+def test_digits_stand_in_within_a_second_where_no_mirror_answers(tmp_path):
+    begun = time.monotonic()
+    source = Mnist(str(tmp_path), fallback="digits", download=True, mirrors=MIRRORS).source()
+    assert time.monotonic() - begun < 1
+    assert source.name == "digits"
+    assert "THIS IS NOT MNIST" in source.warning
+    assert "no mirror gave them" in source.warning
+
+
+def test_a_dry_run_downloads_nothing_and_says_that_the_run_would(tmp_path, write_mnist):
+    with serving({}) as mirror:
+        for kind, name in ((Mnist, "mnist"), (FashionMnist, "fashion_mnist")):
+            root = tmp_path / name
+            data = kind(str(root), download=True, mirrors=[mirror.url("good")])
+            source = data.preview()
+            assert source.name == name
+            assert f"not in {root} yet: its download will be tried first" in source.warning
+            write_mnist(root)
+            assert data.preview() == data.source()
+        assert mirror.requests == []
+
+
+@pytest.mark.parametrize("mirrors", ["https://one.example", [1]])
+def test_mirrors_are_a_list_of_addresses(mirrors):
+    with pytest.raises(DataError, match=r"data_config\.mirrors=.* must be a list of addresses"):
+        Mnist("data", mirrors=mirrors)
+
+
+def test_fashion_mnist_is_read_as_mnist_is(write_mnist, tmp_path):
+    data = FashionMnist(str(write_mnist(tmp_path / "raw").parent), val_fraction=0.5, seed=3)
+    source = data.source()
+    assert (source.name, source.has_test) == ("fashion_mnist", True)
+    splits = data.load(source)
+    assert [len(part) for part in (splits.train, splits.val, splits.test)] == [30, 30, 20]
+    image, label = splits.train[0]
+    assert (image.shape, image.dtype, label.dtype) == ((1, 28, 28), torch.float32, torch.int64)
 
 
 def test_an_unknown_fallback_names_those_there_are():

@@ -13,10 +13,14 @@ def digest_of(paths: Iterable[Path]) -> str:
     """SHA-256 over the files' contents, in the order given."""
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            # each file's own digest, so that bytes moved from one file to the next do not go unseen
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        # each file's own digest, so that bytes moved from one file to the next do not go unseen
+        digest.update(bytes.fromhex(sha256_of(path)))
     return digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_digest(paths: Sequence[Path], digest: str) -> None:

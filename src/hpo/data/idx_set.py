@@ -29,26 +29,20 @@ _WHITE = 255.0
 
 @dataclass(frozen=True)
 class IdxSet:
-    """`folders` are where the files may lie below data_config.root."""
+    """`folders` are where the files may lie below data_config.root; `sha256` is of the files that mirrors have."""
 
     source: str
     title: str
     folders: tuple[Path, ...]
+    sha256: Mapping[str, str]
 
-    def find(self, root: Path) -> list[Path] | None:
-        """The four files in the order of FILES, None where there is none. Raises DataError for some of them."""
+    def look(self, root: Path) -> tuple[Path, dict[str, Path]]:
+        """The first of the folders with any of the four files, and these by name, in the order of FILES."""
         for folder in (root / below for below in self.folders):
-            found = [_file(folder, name) for name in FILES]
-            files = [path for path in found if path is not None]
-            if len(files) == len(FILES):
-                return files
-            if files:
-                missing = [name for name, path in zip(FILES, found, strict=True) if path is None]
-                raise DataError(
-                    f"{folder.absolute()} holds only a part of {self.title}: {', '.join(missing)} "
-                    f"(.gz or not) missing. All of these are needed: {', '.join(FILES)}"
-                )
-        return None
+            found = {name: path for name in FILES if (path := _file(folder, name)) is not None}
+            if found:
+                return folder, found
+        return root, {}
 
     def read(self, files: list[Path]) -> dict[str, NDArray[np.uint8]]:
         """Images (N, 28, 28) and labels (N,) of both parts. Raises DataError for what they cannot be."""
@@ -85,6 +79,30 @@ class IdxSet:
             raise DataError(
                 f"{labels_file} has a label {labels.max()}, but {self.title}'s are 0 to {_NUM_CLASSES - 1}"
             )
+
+
+MNIST = IdxSet(
+    "mnist",
+    "MNIST",
+    (Path(), Path("MNIST", "raw")),
+    {
+        "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    },
+)
+FASHION_MNIST = IdxSet(
+    "fashion_mnist",
+    "Fashion-MNIST",
+    (Path(), Path("raw"), Path("FashionMNIST", "raw")),
+    {
+        "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    },
+)
 
 
 def _file(folder: Path, name: str) -> Path | None:
