@@ -31,6 +31,10 @@ def test_an_option_trains(compose_run, tmp_path, group, option):
         config.data_config.download = False
     elif option == "fashion_mnist":
         config.data_config.root = str(write_idx_files(tmp_path))
+    elif option == "table":
+        (tmp_path / "table.csv").write_text("a,b,kind\n" + "1,2,yes\n3,4,no\n" * 5)
+        config.data_config.path, config.data_config.target = str(tmp_path / "table.csv"), "kind"
+        config.model_config.input_size = 2
     assert math.isfinite(train(RecordingTrial(config, tmp_path))["val_loss"])
 
 
