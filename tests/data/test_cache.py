@@ -172,6 +172,12 @@ def test_the_place_is_the_users_cache_folder_unless_it_is_named(monkeypatch: pyt
     assert cache_root() == Path("~/.cache/hpo").expanduser()
 
 
+def test_without_a_home_it_is_no_failure_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPO_CACHE_DIR", "~nobody-of-that-name/cache")
+    assert not is_cached("x", DIGEST)
+    assert len(shared_arrays("x", DIGEST, build)["values"]) == 6
+
+
 HOLD = """
 import sys, numpy as np
 from hpo.data.cache import shared_arrays

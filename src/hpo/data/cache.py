@@ -42,40 +42,51 @@ def shared_arrays(name: str, digest: str, build: Build) -> Arrays:
     They are copied on write: what a process writes into one, it alone sees. Where the cache cannot be written
     they are made in memory, and a warning is logged. Errors of `build` pass, OSError excepted.
     """
-    root = cache_root()
-    entry = root / f"{name}-{_FORMAT}-{digest[:_NUM_DIGITS]}"
-    arrays = _open(entry)
-    if arrays is not None:
-        return arrays
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with locked(root / f"{entry.name}{_LOCK}"):
-            # another process may have been faster
-            arrays = _open(entry)
-            if arrays is None:
-                _clear(entry)
-                _write(entry, build())
-                _remove_unused(root)
-                arrays = _open(entry)
-        if arrays is None:
-            raise OSError(f"{entry} cannot be read back")
-        return arrays
+        entry = _entry(name, digest)
+        return _open(entry) or _made(entry, build)
     except OSError as error:
-        logger.warning("no cache in %s, so that each trial holds the data by itself: %s", root, error)
+        logger.warning("no cache, so that each trial holds the data by itself (HPO_CACHE_DIR): %s", error)
         return {key: array.whole() for key, array in build().items()}
 
 
 def is_cached(name: str, digest: str) -> bool:
     """Whether there is an entry; its files are not looked at."""
-    return (cache_root() / f"{name}-{_FORMAT}-{digest[:_NUM_DIGITS]}" / _MANIFEST).is_file()
+    try:
+        return (_entry(name, digest) / _MANIFEST).is_file()
+    except OSError:
+        return False
 
 
 def cache_root() -> Path:
-    """$HPO_CACHE_DIR, or hpo in the user's cache folder."""
+    """$HPO_CACHE_DIR, or hpo in the user's cache folder. Raises OSError where there is no home."""
     own = os.environ.get("HPO_CACHE_DIR")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "hpo"
+    try:
+        if own:
+            return Path(own).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "hpo"
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
+
+
+def _entry(name: str, digest: str) -> Path:
+    return cache_root() / f"{name}-{_FORMAT}-{digest[:_NUM_DIGITS]}"
+
+
+def _made(entry: Path, build: Build) -> Arrays:
+    root = entry.parent
+    root.mkdir(parents=True, exist_ok=True)
+    with locked(root / f"{entry.name}{_LOCK}"):
+        # another process may have been faster
+        arrays = _open(entry)
+        if arrays is None:
+            _clear(entry)
+            _write(entry, build())
+            _remove_unused(root)
+            arrays = _open(entry)
+    if arrays is None:
+        raise OSError(f"{entry} cannot be read back")
+    return arrays
 
 
 def _open(entry: Path) -> Arrays | None:
