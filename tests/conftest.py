@@ -32,6 +32,14 @@ def new_experiment(config: DictConfig) -> Experiment:
     return Experiment(config, find_data_source(config))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded data goes to a folder of these tests; what they start inherits it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPO_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def compose_run() -> Compose:
     """`compose_run(*overrides)`: the run configuration as the command composes it, `hydra=True` with that node."""

@@ -75,7 +75,7 @@ def rows(paths: ExperimentPaths, sql: str) -> list[tuple[Any, ...]]:
         (["experiment_dir=in_the_way"], "cannot write the experiment into"),
         (["experiment_id=taken"], "experiment_id=taken is taken"),
         (["task.x=interval(0"], "no viable alternative at input 'interval(0'"),
-        (["data_config=mnist", "data_config.root=gone"], "gone"),
+        (["data_config=mnist", "data_config.root=gone", "data_config.download=false"], "gone"),
     ],
     ids=lambda value: value[-1][:30] if isinstance(value, list) else "",
 )

@@ -27,7 +27,7 @@ from hpo.config import RunConfig
 from hpo.data.protocol import Splits
 from hpo.models.mlp import MLP
 from hpo.paths import TrialPaths
-from hpo.records import TrialInfo
+from hpo.records import DataSource, TrialInfo
 from hpo.resolved import plain
 from hpo.targets import BUILT_IN
 from hpo.training.loop import train
@@ -51,7 +51,7 @@ class Data:
 
     splits: Splits
 
-    def load(self, source: str | None) -> Splits:
+    def load(self, source: DataSource | None) -> Splits:
         return self.splits
 
 
@@ -109,7 +109,7 @@ def _splits() -> Splits:
     if _FILES.is_dir():
         from hpo.data.mnist import Mnist
 
-        return Mnist(str(_FILES)).load("mnist")
+        return Mnist(str(_FILES)).load(None)
     train, val = (TensorDataset(torch.rand(size, 1, 28, 28), torch.randint(10, (size,))) for size in (8000, 2000))
     return Splits(train=train, val=val)
 

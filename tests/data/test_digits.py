@@ -13,7 +13,7 @@ from hpo.errors import DataError
 
 
 def test_images_and_labels_are_scikit_learns():
-    splits = Digits(val_fraction=0.2, seed=5).load("digits")
+    splits = Digits(val_fraction=0.2, seed=5).load(None)
     assert (len(splits.train), len(splits.val), splits.test) == (1438, 359, None)
     labels = torch.cat([splits.train.tensors[1], splits.val.tensors[1]])
     assert torch.equal(labels.bincount(), torch.from_numpy(np.bincount(load_digits().target)))

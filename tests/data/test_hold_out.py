@@ -27,3 +27,9 @@ def test_no_part_is_empty(fraction, num_held):
 def test_a_fraction_that_is_none_is_named(fraction):
     with pytest.raises(DataError, match=rf"data_config\.val_fraction={fraction} must lie between 0 and 1"):
         check_fraction("val_fraction", fraction)
+
+
+@pytest.mark.parametrize("num_samples", [0, 1])
+def test_what_cannot_be_split_is_an_error(num_samples):
+    with pytest.raises(DataError, match=rf"{num_samples} samples? cannot be split .* data_config\.val_fraction"):
+        hold_out(num_samples, 0.5, seed=0)

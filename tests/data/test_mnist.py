@@ -5,15 +5,20 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from hpo.data.mnist import FILES, Mnist
+from hpo.data.idx_set import FILES
+from hpo.data.mnist import FashionMnist, Mnist
 from hpo.errors import DataError
+from hpo.records import DataSource
+from tests.data.mirror import serving
 
 REAL = Path(__file__).parents[3] / "shared/data/mnist10k"
+GONE = DataSource("mnist", 64 * "0")
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="no real MNIST files beside the repository")
 
 
@@ -22,7 +27,7 @@ def test_t10k_validates_by_default(write_mnist, tmp_path, compressed):
     data = Mnist(str(write_mnist(tmp_path, compressed=compressed)))
     source = data.source()
     assert (source.name, source.has_test, source.warning) == ("mnist", False, None)
-    splits = data.load(source.name)
+    splits = data.load(source)
     assert splits.test is None
     assert (len(splits.train), len(splits.val)) == (60, 20)
     images, labels = splits.train.tensors
@@ -42,12 +47,13 @@ def test_a_val_fraction_of_train_makes_t10k_the_test_data(write_mnist, tmp_path)
     root = str(write_mnist(tmp_path))
     data = Mnist(root, val_fraction=0.1, seed=1)
     assert data.source().has_test
-    splits = data.load("mnist")
+    splits = data.load(data.source())
     assert [len(part) for part in (splits.train, splits.val, splits.test)] == [54, 6, 20]
-    again = Mnist(root, val_fraction=0.1, seed=1).load("mnist")
-    other = Mnist(root, val_fraction=0.1, seed=2).load("mnist")
-    assert torch.equal(splits.val.tensors[0], again.val.tensors[0])
-    assert not torch.equal(splits.val.tensors[0], other.val.tensors[0])
+    again = Mnist(root, val_fraction=0.1, seed=1).load(None)
+    other = Mnist(root, val_fraction=0.1, seed=2).load(None)
+    assert torch.equal(splits.val[:][0], again.val[:][0])
+    assert not torch.equal(splits.val[:][0], other.val[:][0])
+    assert splits.train.dataset is splits.val.dataset
 
 
 def test_the_digest_follows_the_contents_of_the_files(write_mnist, tmp_path):
@@ -61,7 +67,7 @@ def test_the_digest_follows_the_contents_of_the_files(write_mnist, tmp_path):
 
 
 def test_without_files_the_error_says_what_was_looked_for_where_and_what_to_do(tmp_path):
-    for ask in (Mnist(str(tmp_path)).source, lambda: Mnist(str(tmp_path)).load("mnist")):
+    for ask in (Mnist(str(tmp_path)).source, lambda: Mnist(str(tmp_path)).load(GONE)):
         with pytest.raises(DataError) as raised:
             ask()
         message = str(raised.value)
@@ -110,8 +116,8 @@ def test_digits_stand_in_when_that_is_declared_and_the_source_says_so_loudly(tmp
     assert "THIS IS NOT MNIST" in source.warning
     assert "scikit-learn's digits" in source.warning
     assert str(tmp_path) in source.warning
-    for name in ("digits", None):
-        splits = data.load(name)
+    for found in (source, None):
+        splits = data.load(found)
         assert splits.train.tensors[0].shape[1:] == (1, 28, 28)
         assert len(splits.train) + len(splits.val) == 1797
 
@@ -119,7 +125,7 @@ def test_digits_stand_in_when_that_is_declared_and_the_source_says_so_loudly(tmp
 def test_digits_hold_a_test_part_back_where_mnist_would(tmp_path):
     data = Mnist(str(tmp_path), fallback="digits", val_fraction=0.1)
     assert data.source().has_test
-    splits = data.load("digits")
+    splits = data.load(data.source())
     assert len(splits.test) == 359
     assert len(splits.train) + len(splits.val) + len(splits.test) == 1797
 
@@ -127,9 +133,10 @@ def test_digits_hold_a_test_part_back_where_mnist_would(tmp_path):
 def test_a_source_that_was_fixed_does_not_change_when_files_appear_or_vanish(write_mnist, tmp_path):
     data = Mnist(str(tmp_path), fallback="digits")
     with pytest.raises(DataError, match="there are no MNIST files"):
-        data.load("mnist")
+        data.load(GONE)
+    found = data.source()
     write_mnist(tmp_path)
-    assert len(data.load("digits").train) > 1000
+    assert len(data.load(found).train) > 1000
     assert len(data.load(None).train) == 60
 
 
@@ -137,6 +144,61 @@ def test_without_scikit_learn_the_stand_in_says_how_to_install_it(tmp_path, monk
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match=r"pip install 'hpo\[examples\]'"):
         Mnist(str(tmp_path), fallback="digits").source()
+
+
+MIRRORS = ("http://127.0.0.1:1/a", "http://127.0.0.1:1/b")  # nobody listens there
+
+
+def test_without_files_and_mirrors_the_error_names_each_with_its_reason_and_what_to_do(tmp_path):
+    root = tmp_path / "data"
+    for kind in (Mnist, FashionMnist):
+        with pytest.raises(DataError) as raised:
+            kind(str(root), download=True, mirrors=MIRRORS).source()
+        message = str(raised.value)
+        for mirror in MIRRORS:
+            assert f"{mirror}/{FILES[0]}.gz: Connection refused" in message
+        assert str(root) in message
+        assert "data_config.root=" in message
+        assert "data_config.download=false" in message
+    assert not root.exists()
+
+
+def test_digits_stand_in_within_a_second_where_no_mirror_answers(tmp_path):
+    begun = time.monotonic()
+    source = Mnist(str(tmp_path), fallback="digits", download=True, mirrors=MIRRORS).source()
+    assert time.monotonic() - begun < 1
+    assert source.name == "digits"
+    assert "THIS IS NOT MNIST" in source.warning
+    assert "no mirror gave them" in source.warning
+
+
+def test_a_dry_run_downloads_nothing_and_says_that_the_run_would(tmp_path, write_mnist):
+    with serving({}) as mirror:
+        for kind, name in ((Mnist, "mnist"), (FashionMnist, "fashion_mnist")):
+            root = tmp_path / name
+            data = kind(str(root), download=True, mirrors=[mirror.url("good")])
+            source = data.preview()
+            assert source.name == name
+            assert f"not in {root} yet: its download will be tried first" in source.warning
+            write_mnist(root)
+            assert data.preview() == data.source()
+        assert mirror.requests == []
+
+
+@pytest.mark.parametrize("mirrors", ["https://one.example", [1]])
+def test_mirrors_are_a_list_of_addresses(mirrors):
+    with pytest.raises(DataError, match=r"data_config\.mirrors=.* must be a list of addresses"):
+        Mnist("data", mirrors=mirrors)
+
+
+def test_fashion_mnist_is_read_as_mnist_is(write_mnist, tmp_path):
+    data = FashionMnist(str(write_mnist(tmp_path / "raw").parent), val_fraction=0.5, seed=3)
+    source = data.source()
+    assert (source.name, source.has_test) == ("fashion_mnist", True)
+    splits = data.load(source)
+    assert [len(part) for part in (splits.train, splits.val, splits.test)] == [30, 30, 20]
+    image, label = splits.train[0]
+    assert (image.shape, image.dtype, label.dtype) == ((1, 28, 28), torch.float32, torch.int64)
 
 
 def test_an_unknown_fallback_names_those_there_are():
@@ -162,7 +224,7 @@ def test_finding_the_source_imports_neither_torch_nor_scikit_learn(write_mnist, 
 
 @needs_real
 def test_real_mnist_is_read():
-    splits = Mnist(str(REAL)).load("mnist")
+    splits = Mnist(str(REAL)).load(None)
     assert (len(splits.train), len(splits.val)) == (8000, 2000)
     assert splits.train.tensors[1][:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     # of all 70,000 images the mean is 0.1307

@@ -34,7 +34,13 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`+experiment=mnist` without MNIST's files, so that it falls back to scikit-learn's digits."""
     return run_hpo(
         tmp_path_factory.mktemp("mnist"),
-        *("+experiment=mnist", "--multirun", "data_config.root=nowhere", f"total_trials={NUM_TRIALS}"),
+        *(
+            "+experiment=mnist",
+            "--multirun",
+            "data_config.root=nowhere",
+            "data_config.download=false",
+            f"total_trials={NUM_TRIALS}",
+        ),
         *(f"train_config.epochs={NUM_EPOCHS}", f"keep_n_checkpoints={KEEP_N}", "log_epoch=0.5"),
         "model_config.hidden_size=int(interval(8, 32))",
     )

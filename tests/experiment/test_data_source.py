@@ -26,6 +26,12 @@ class Found:
         return DataSource(self.where, "ff")
 
 
+@dataclass
+class Downloaded(Found):
+    def preview(self) -> DataSource:
+        return DataSource(self.where, "", warning="not here yet")
+
+
 class Unable:
     def __init__(self, kind: str) -> None:
         if kind == "data":
@@ -65,3 +71,12 @@ def test_a_module_that_cannot_be_built_is_an_error_that_names_it(
 ) -> None:
     with pytest.raises(ConfigError, match=rf"data_config \({HERE}\.{target}\) cannot be built: "):
         find(quadratic, target, **options)
+
+
+def test_a_dry_run_asks_for_the_preview_where_there_is_one(quadratic: Make) -> None:
+    node = {"_target_": f"{HERE}.Downloaded", "where": "disk"}
+    assert find_data_source(quadratic(data_config=node)) == DataSource("disk", "ff")
+    assert find_data_source(quadratic(data_config=node, dry_run=True)) == DataSource(
+        "disk", "", warning="not here yet"
+    )
+    assert find_data_source(quadratic(data_config={**node, "_target_": f"{HERE}.Found"}, dry_run=True))

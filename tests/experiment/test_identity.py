@@ -31,6 +31,8 @@ def mnist(compose_run: Callable[..., DictConfig]) -> Callable[..., str]:
         "experiment_dir=/elsewhere",
         "experiment_id=mine",
         "data_config.root=/elsewhere",
+        "data_config.download=false",
+        "data_config.mirrors=[]",
         "name=other",
         "notes=text",
         "tags=[a,b]",

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from hpo.config import TrainConfig
 from hpo.training.loop import train
+from tests.data.conftest import write_idx_files
 from tests.training.conftest import CONF, RecordingTrial
 
 GROUPS = ("optimizer_config", "scheduler_config", "loss_config", "model_config", "data_config")
@@ -28,6 +29,13 @@ def test_an_option_trains(compose_run, tmp_path, group, option):
     if option.startswith("mnist"):
         config.data_config.root = str(tmp_path)
         config.data_config.fallback = "digits"
+        config.data_config.download = False
+    elif option == "fashion_mnist":
+        config.data_config.root = str(write_idx_files(tmp_path))
+    elif option == "table":
+        (tmp_path / "table.csv").write_text("a,b,kind\n" + "1,2,yes\n3,4,no\n" * 5)
+        config.data_config.path, config.data_config.target = str(tmp_path / "table.csv"), "kind"
+        config.model_config.input_size = 2
     assert math.isfinite(train(RecordingTrial(config, tmp_path))["val_loss"])
 
 

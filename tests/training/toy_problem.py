@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.utils.data import Dataset, TensorDataset
 
 from hpo.data.protocol import Splits
+from hpo.records import DataSource
 from hpo.training.step import Result, TrainingStep
 
 
@@ -40,7 +41,7 @@ class Line:
         self.num_train, self.has_val = num_train, has_val
         self.kind = Items if is_loaded else TensorDataset
 
-    def load(self, source: str | None) -> Splits:
+    def load(self, source: DataSource | None) -> Splits:
         val = self.kind(*samples(7, seed=1)) if self.has_val else None
         return Splits(train=self.kind(*samples(self.num_train)), val=val, test=self.kind(*samples(5, seed=2)))
 

@@ -36,7 +36,7 @@ class Digits:
     def source(self) -> DataSource:
         return DataSource(SOURCE, digest_of([_file()]), has_test=self._test_fraction > 0)
 
-    def load(self, source: str | None) -> Splits:
+    def load(self, source: DataSource | None) -> Splits:
         """`val_fraction` is a share of what the test part leaves."""
         table = _table()
         images, labels = _scaled(table[:, :-1].reshape(-1, _SIDE, _SIDE)) / _WHITE, table[:, -1]

@@ -15,7 +15,15 @@ def check_fraction(name: str, value: float) -> None:
 
 
 def hold_out(num_samples: int, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The indices that are kept and the `fraction` that is held out, both rising; no part is empty."""
+    """The indices that are kept and the `fraction` that is held out, both rising; no part is empty.
+
+    Raises DataError where there are not two samples.
+    """
+    if num_samples < 2:
+        raise DataError(
+            f"{num_samples} sample{'s' * (num_samples != 1)} cannot be split into two parts, "
+            "as data_config.val_fraction and test_fraction ask for"
+        )
     order = np.random.default_rng(seed).permutation(num_samples)
     num_held = min(max(round(num_samples * fraction), 1), num_samples - 1)
     return np.sort(order[num_held:]), np.sort(order[:num_held])

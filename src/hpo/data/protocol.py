@@ -26,5 +26,9 @@ class DataModule(Protocol):
     def source(self) -> DataSource:
         """Find the data and its digest. Raises DataError where there is none."""
 
-    def load(self, source: str | None) -> Splits:
-        """Load the splits from the source of that name (None: find it first)."""
+    def load(self, source: DataSource | None) -> Splits:
+        """Load the splits from the source that was found, of which name and digest are known.
+
+        A module with several sources goes by the name; one that keeps decoded data for other trials by the
+        digest. None: find it first.
+        """

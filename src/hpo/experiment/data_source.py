@@ -12,6 +12,8 @@ from hpo.records import DataSource
 def find_data_source(config: DictConfig) -> DataSource | None:
     """The source of data_config's data module; None without one, or when it cannot tell.
 
+    In a dry run it is what the module's `preview` says, where it has one: `source` may download.
+
     Raises DataError where there is no data, ConfigError when the module cannot be built.
     """
     node = config.data_config
@@ -25,4 +27,6 @@ def find_data_source(config: DictConfig) -> DataSource | None:
             cause = cause.__cause__
         raise cause or ConfigError(f"data_config ({node._target_}) cannot be built: {error}") from error
     find = getattr(module, "source", None)
+    if config.dry_run:
+        find = getattr(module, "preview", find)
     return find() if callable(find) else None

@@ -41,7 +41,8 @@ _HASHED = (
     "init_chkpt",
     "init_chkpt_strict",
 )
-_PATHS = ("root",)
+# where data lies and whether it may be fetched, not what it is
+_OPERATIONAL = ("root", "download", "mirrors")
 _NUM_LABEL_DIGITS = 4
 
 # experiment_id drawn in this process and not opened yet: the stock sweeper asks for it before its launcher does
@@ -51,7 +52,7 @@ _drawn: dict[str, str] = {}
 def config_hash(config: DictConfig) -> str:
     """The SHA-256 of what is trained: equal for runs that differ in search space, budget or paths alone."""
     values = plain(OmegaConf.masked_copy(config, list(_HASHED)))
-    hashed = {key: _without_paths(values.get(key)) for key in _HASHED}
+    hashed = {key: _without_operational(values.get(key)) for key in _HASHED}
     return hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -80,7 +81,7 @@ def trial_id(number: int, digest: str, params: Mapping[str, Value]) -> str:
     return f"{number:04d}_{hashlib.sha256(text.encode()).hexdigest()[:_NUM_LABEL_DIGITS]}"
 
 
-def _without_paths(node: Any) -> Any:
+def _without_operational(node: Any) -> Any:
     if isinstance(node, dict):
-        return {key: _without_paths(value) for key, value in node.items() if key not in _PATHS}
+        return {key: _without_operational(value) for key, value in node.items() if key not in _OPERATIONAL}
     return node

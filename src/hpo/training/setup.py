@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from hpo.config import Amp
 from hpo.data.protocol import Splits
 from hpo.errors import ConfigError
+from hpo.records import DataSource
 from hpo.training.batches import Batches, make_batches, subsample
 from hpo.training.device import choose_device
 from hpo.training.nodes import build, build_metrics, build_partial
@@ -113,7 +114,8 @@ def prepare_torch(config: DictConfig) -> torch.device:
 
 def load(config: DictConfig) -> Splits:
     """The data, from the source that was fixed before the first trial."""
-    splits: Splits = build(config, "data_config").load(config.data_source)
+    source = DataSource(config.data_source, config.data_digest) if config.data_source is not None else None
+    splits: Splits = build(config, "data_config").load(source)
     return splits
 
 
