@@ -64,7 +64,7 @@ def serving(files: Mapping[str, bytes]) -> Iterator[Mirror]:
 
     with Server(("127.0.0.1", 0), Handler) as server:
         mirror = Mirror(files, server.server_address[1])
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
             yield mirror
