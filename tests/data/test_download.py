@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,7 +75,6 @@ def test_when_all_fail_each_mirror_is_named_with_its_reason_and_nothing_is_left(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         refused = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        begun = time.monotonic()
         reasons = download(
             REMOTES,
             tmp_path / "a" / "b",
@@ -91,7 +89,6 @@ def test_when_all_fail_each_mirror_is_named_with_its_reason_and_nothing_is_left(
     assert "Connection refused" in reasons[1]
     assert "unknown url type" in reasons[2]
     assert not (tmp_path / "a").exists()
-    assert time.monotonic() - begun < 1
 
 
 def test_no_mirror_at_all_is_a_reason_too(tmp_path: Path) -> None:

@@ -183,6 +183,8 @@ def _answer(url: str, timeouts: Timeouts) -> Any:
             raise _MirrorFailed(f"HTTP {answer.code} {answer.reason}")
     if isinstance(answer, urllib.error.URLError):
         raise _MirrorFailed(str(getattr(answer.reason, "strerror", None) or answer.reason))
+    if isinstance(answer, TimeoutError):
+        raise _MirrorFailed(f"no answer within {timeouts.read_s:g} s")
     if isinstance(answer, Exception):
         raise _MirrorFailed(str(answer) or type(answer).__name__)
     return answer

@@ -33,7 +33,9 @@ def describe(config: DictConfig, distributions: Mapping[str, BaseDistribution], 
     lines += [f"  {key}: {distribution}" for key, distribution in distributions.items()] or ["  nothing"]
     lines += ["objectives:", *(f"  {objective.name}: {objective.direction.value}" for objective in wanted)]
     if source is not None:
-        lines += ["data:", f"  {source.name} (SHA-256 {source.digest[:12]}...)"]
+        # without a digest where it is still to be fetched
+        digest = f" (SHA-256 {source.digest[:12]}...)" if source.digest else ""
+        lines += ["data:", f"  {source.name}{digest}"]
         lines += [f"  WARNING: {source.warning}"] if source.warning else []
     study = Study(choice.sampler, distributions, wanted)
     shown = min(total, _NUM_PROPOSALS)

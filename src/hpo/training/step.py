@@ -65,12 +65,12 @@ class TrainingStep:
         A tuple or list is `(*inputs, target)`; a mapping holds the target under `target_key`, and the model's
         keyword arguments; a tensor alone is input and target.
         """
-        if isinstance(batch, Mapping):
-            inputs, target = self._split(batch)
-            outputs = self.model(**inputs)
-        elif isinstance(batch, tuple | list):
+        if isinstance(batch, tuple | list):
             target = batch[-1]
             outputs = self.model(*(batch[:-1] or batch))
+        elif isinstance(batch, Mapping):
+            inputs, target = self._split(batch)
+            outputs = self.model(**inputs)
         else:
             target = batch
             outputs = self.model(batch)
