@@ -12,7 +12,10 @@ HpoError
 
 from __future__ import annotations
 
+import os
 import traceback
+
+_HYDRA = f"{os.sep}hydra{os.sep}"
 
 
 class HpoError(Exception):
@@ -49,6 +52,11 @@ class TrialError(HpoError):
 
 def spelled(error: BaseException) -> str:
     """An error of the user's code in one line, with the line that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        # the import system and Hydra are on the way to the user's code, and not it
+        if not frame.filename.startswith("<") and _HYDRA not in frame.filename
+    ]
     where = f" ({frames[-1].filename}, line {frames[-1].lineno}, in {frames[-1].name})" if frames else ""
     return f"{type(error).__name__}: {error}{where}"

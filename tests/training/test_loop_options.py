@@ -96,12 +96,12 @@ def test_a_step_can_have_two_optimizers_with_a_schedule_each(make_trial):
         ({"step_config": {"_target_": "torch.nn.Identity"}}, "step_config must give a hpo.training.step.Train"),
         (
             {"model_config": {"_target_": "torch.nn.MSELoss", "size": 1}},
-            r"model_config \(torch.nn.MSELoss\)",
+            r"model_config \(torch.nn.MSELoss: size=1\)",
         ),
         ({"optimizer_config": {"_target_": "torch.nn.Identity"}}, "optimizer_config must give a torch.optim"),
         (
             {"optimizer_config": {"_target_": "torch.optim.SGD", "lr": "fast"}},
-            r"optimizer_config \(torch.optim",
+            r"optimizer_config \(torch.optim.SGD: lr=.fast.\)",
         ),
     ],
 )

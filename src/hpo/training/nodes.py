@@ -64,8 +64,16 @@ def describe_failure(key: str, node: Any) -> Iterator[None]:
         if isinstance(cause, ConfigError) and str(cause).startswith(key.partition(".")[0]):
             raise cause from error
         said = str(cause) if isinstance(cause, HpoError) else f"{type(cause).__name__}: {cause}"
-        target = node.get("_target_") if OmegaConf.is_dict(node) else node
-        raise ConfigError(f"{key} ({target}) cannot be built: {said}") from error
+        raise ConfigError(f"{key} ({_shown(node)}) cannot be built: {said}") from error
+
+
+def _shown(node: Any) -> str:
+    """A node's target with the values that it is called with."""
+    if not OmegaConf.is_dict(node):
+        return str(node)
+    values = {str(name): node.get(name) for name in node if not str(name).startswith("_")}
+    spelled = [f"{name}={value!r}" for name, value in values.items() if not OmegaConf.is_config(value)]
+    return f"{node.get('_target_')}: {', '.join(spelled)}" if spelled else str(node.get("_target_"))
 
 
 def _required(config: DictConfig, key: str) -> Any:
