@@ -29,7 +29,9 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def new_experiment(config: DictConfig) -> Experiment:
     """The experiment of a configuration, with its data found, as the search opens it."""
-    return Experiment(config, find_data_source(config))
+    experiment = Experiment(config, find_data_source(config))
+    experiment.say_what_starts(config)
+    return experiment
 
 
 @pytest.fixture(scope="session", autouse=True)

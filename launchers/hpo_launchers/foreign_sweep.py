@@ -22,6 +22,7 @@ from hpo.search.held_out import test_best
 from hpo.search.preflight import preflight
 from hpo.search.space import read_space
 from hpo.search.stream import Stream
+from hpo.terminal import show
 
 
 class ForeignSweep:
@@ -54,6 +55,11 @@ class ForeignSweep:
         source = find_data_source(config)
         preflight(config, loader, stream, tuple(self._given.values()), space.distributions, source)
         self._experiment: Experiment | None = Experiment(config, source)
+        self._experiment.say_what_starts(config)
+        if space.distributions and str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+            self._experiment.say(
+                "hydra/sweeper=basic runs what the command line lists, and nothing of search_space"
+            )
         sqlite.prepare(self._experiment.paths.study_db)
         _let_optuna_log_into_ours()
 
@@ -98,7 +104,7 @@ class ForeignSweep:
             experiment.close(State.WAITING, f"interrupted by {type(error).__name__}" if error else None)
         else:
             experiment.close(State.COMPLETE if progress.num_complete else State.FAIL)
-        print(progress.summary())
+        show(progress.summary())
         return progress.num_complete > 0
 
 

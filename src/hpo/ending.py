@@ -15,6 +15,11 @@ def at_end(close: Closer) -> None:
     _closers.append(close)
 
 
+def has_closers() -> bool:
+    """Whether anybody waits for the end: a sweeper that is not hpo's is at work."""
+    return bool(_closers)
+
+
 def end(error: BaseException | None = None) -> bool:
     """Call all that wait for the end; whether each could say that a trial completed."""
     closers = _closers.copy()

@@ -10,6 +10,10 @@ from omegaconf import DictConfig
 from hpo.config import Direction
 from hpo.errors import ObjectiveError
 
+# what a record holds besides metrics
+_PROGRESS = frozenset(
+    ("best_iteration", "current_epoch", "current_iteration", "epochs", "learning_rate", "total_steps")
+)
 DEFAULT = {"val_loss": Direction.min}
 
 
@@ -40,8 +44,9 @@ def objective_values(wanted: tuple[Objective, ...], metrics: Mapping[str, float]
     """The values of the objectives among `metrics`. Raises ObjectiveError for one that is not there."""
     missing = [objective.name for objective in wanted if objective.name not in metrics]
     if missing:
+        known = sorted(name for name in metrics if name not in _PROGRESS)
         raise ObjectiveError(
             f"optim_metrics names {', '.join(missing)}, which no evaluation produces; "
-            f"there are: {', '.join(sorted(metrics)) or 'none'}"
+            f"there are: {', '.join(known) or 'none'}"
         )
     return tuple(float(metrics[objective.name]) for objective in wanted)

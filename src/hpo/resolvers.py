@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hpo.errors import ConfigError
 from hpo.overrides import encode_value
 from hpo.paths import ExperimentPaths
 
@@ -15,6 +16,7 @@ def register_resolvers() -> None:
     for name, resolver in (
         ("hpo.experiment_id", _experiment_id),
         ("hpo.study_url", _study_url),
+        ("hpo.sweep_dir", _sweep_dir),
         ("hpo.directions", _directions),
         ("hpo.sweeps", _sweeps),
     ):
@@ -30,8 +32,21 @@ def _experiment_id(*, _root_: DictConfig) -> str:
 def _study_url(*, _root_: DictConfig) -> str:
     from hpo.experiment import sqlite
 
+    launcher = OmegaConf.select(_root_, "hydra.launcher._target_")
+    if launcher is not None and not str(launcher).startswith("hpo_launchers."):
+        return _sweep_dir(_root_=_root_)  # which says what is wrong
     paths = ExperimentPaths(Path(_root_.experiment_dir).absolute(), _experiment_id(_root_=_root_))
     return sqlite.url(paths.study_db)
+
+
+def _sweep_dir(*, _root_: DictConfig) -> str:
+    """Where Hydra puts the trials. Raises ConfigError where nobody has opened an experiment."""
+    if _root_.experiment_id is None:
+        raise ConfigError(
+            "hpo's trials need hydra/sweeper=hpo, or one of hpo's launchers (hydra/launcher=local): "
+            "with neither there is no experiment directory"
+        )
+    return str(ExperimentPaths(Path(_root_.experiment_dir), str(_root_.experiment_id)).root)
 
 
 def _directions(*, _root_: DictConfig) -> Any:

@@ -9,6 +9,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 PRIMARY_PATH = "pkg://hpo.conf"
 PROVIDER = "user-conf"
+_USER_CONF = "conf"
 
 
 class UserConfSearchPath(SearchPathPlugin):
@@ -16,6 +17,16 @@ class UserConfSearchPath(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         is_hpo = any(item.path == PRIMARY_PATH for item in search_path.get_path())
-        user_conf = Path.cwd() / "conf"
+        user_conf = Path.cwd() / _USER_CONF
         if is_hpo and user_conf.is_dir():
             search_path.prepend(PROVIDER, f"file://{user_conf}", anchor=SearchPathQuery(provider="main"))
+
+
+def not_in_utf8(project: Path) -> Path | None:
+    """The first file of a project's own configuration that is not UTF-8, which no loader of it names."""
+    for path in sorted((project / _USER_CONF).rglob("*.yaml")):
+        try:
+            path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return path
+    return None

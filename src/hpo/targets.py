@@ -33,9 +33,12 @@ def allowed_targets(start: Path | None = None) -> tuple[str, ...]:
         return BUILT_IN
     try:
         table = tomllib.loads(project.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"cannot read {project}: {error}") from error
-    declared = table.get("tool", {}).get("hpo", {}).get("allow_targets", [])
+    ours = table.get("tool", {}).get("hpo", {})
+    if not isinstance(ours, dict):
+        raise ConfigError(f"[tool.hpo] in {project} must be a table, but is {ours!r}")
+    declared = ours.get("allow_targets", [])
     if not isinstance(declared, list) or not all(isinstance(item, str) for item in declared):
         raise ConfigError(
             f"[tool.hpo] allow_targets in {project} must be a list of strings such as "

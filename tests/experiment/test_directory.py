@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from sqlalchemy.exc import OperationalError
 
 from hpo.errors import ExperimentError
+from hpo.experiment import directory
 from hpo.experiment.directory import check_new, new_directory
 from hpo.records import Ended, State, TrialSpec
 from tests.conftest import new_experiment
@@ -94,7 +95,17 @@ def tiny_disk() -> Iterator[Path]:
     disk.rmdir()
 
 
-def test_a_disk_that_is_full_leaves_nothing_half_made(quadratic: Make, tiny_disk: Path) -> None:
+def test_a_disk_that_is_nearly_full_is_refused_with_what_is_free(quadratic: Make, tiny_disk: Path) -> None:
+    with pytest.raises(ExperimentError, match=r"0\.0 MiB are free there, and its databases alone may need 16"):
+        new_experiment(quadratic(experiment_dir=str(tiny_disk / "a" / "b")))
+
+    assert list(tiny_disk.iterdir()) == []
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_made(
+    quadratic: Make, tiny_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "_MIN_FREE_MIB", 0)
     with pytest.raises(ExperimentError, match=r"cannot write the experiment into .*(full|No space|I/O)"):
         new_experiment(quadratic(experiment_dir=str(tiny_disk)))
 

@@ -44,7 +44,7 @@ def check(mnist: DictConfig, loader: ConfigLoader) -> Check:
         ("train_config.shuffle", [True, False]),
         ("train_config.batch_size", "choice(16, 32)"),
         ("loss_config.label_smoothing", "interval(0, 1)"),
-        ("name", ["a", "b", None]),
+        ("data_config.val_fraction", [0.1, 0.2, None]),
     ],
 )
 def test_a_sweep_that_fits_its_key_passes(check: Check, key: str, sweep: Any) -> None:

@@ -21,6 +21,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from hpo.paths import TrialPaths
+from hpo.terminal import open_what_is_closed
 from hpo.trial.link import current_link
 from hpo_launchers import _hydra, execution
 from hpo_launchers.jobs import Job
@@ -135,6 +136,7 @@ def _settle(surroundings: Surroundings) -> None:
     os.chdir(surroundings.working_directory)
     sys.path[:] = surroundings.path
     sys.argv[:] = surroundings.arguments
+    open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         # what a trial printed must be there when it dies
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -43,7 +43,9 @@ def open_stream(
             f"hydra.launcher.start_method={start_method} is not known; allowed are {' and '.join(_START_METHODS)}"
         )
     if concurrency is not None and concurrency < 1:
-        raise ConfigError(f"hydra.launcher.concurrency must be at least 1 but got {concurrency}")
+        raise ConfigError(
+            f"hydra.launcher.concurrency (concurrent_trials) must be at least 1 but got {concurrency}"
+        )
     is_forking = start_method == "forkserver"
     modules = [*modules_for(config), *preload] if is_forking else []
     stream = LocalStream(

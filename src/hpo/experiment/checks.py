@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from dataclasses import fields
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hpo.config import RunConfig
 from hpo.devices import cuda_devices
 from hpo.errors import ConfigError
 from hpo.objectives import objectives
@@ -25,12 +28,18 @@ _AT_LEAST = {
 }
 _POSITIVE = ("eval_epoch", "log_epoch")
 _AUTO = "auto"
+_MAX_SEED = 2**32 - 1
 _EXPERIMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def check_config(config: DictConfig) -> None:
     """Raise ConfigError (or TargetError, ObjectiveError) that names the first value that cannot be."""
+    _check_keys(config)
     _check_complete(config)
+    if config.random_seed > _MAX_SEED:
+        raise ConfigError(f"random_seed={config.random_seed} must be at most {_MAX_SEED}")
+    if not config.experiment_dir.strip():
+        raise ConfigError("experiment_dir is empty: name the folder that experiments are written into")
     for key, lowest in _AT_LEAST.items():
         value = OmegaConf.select(config, key)
         if value is not None and value < lowest:
@@ -48,6 +57,16 @@ def check_config(config: DictConfig) -> None:
     cuda_devices(config.device)
     objectives(config)
     check_targets(config)
+
+
+def _check_keys(config: DictConfig) -> None:
+    """Every key at the top is one of ours: what a plus adds there nobody would read."""
+    known = [item.name for item in fields(RunConfig)]
+    for key in map(str, config):
+        if key not in known and key != "hydra":
+            nearest = difflib.get_close_matches(key, [*known, "experiment"], n=3, cutoff=0.6)
+            hint = f"; the nearest are: {', '.join(nearest)}" if nearest else ""
+            raise ConfigError(f"+{key}: there is no such key and no such group{hint}")
 
 
 def _check_complete(config: DictConfig) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from hpo.errors import ConfigError, HpoError
+from hpo.errors import ConfigError
+from hpo.nodes import describe_failure, is_node
 from hpo.records import DataSource
 
 
@@ -17,16 +18,19 @@ def find_data_source(config: DictConfig) -> DataSource | None:
     Raises DataError where there is no data, ConfigError when the module cannot be built.
     """
     node = config.data_config
-    if not OmegaConf.is_dict(node) or node.get("_target_") is None:
+    if not is_node(node):
         return None
-    try:
+    with describe_failure("data_config", node):
         module = instantiate(node)
-    except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, HpoError):
-            cause = cause.__cause__
-        raise cause or ConfigError(f"data_config ({node._target_}) cannot be built: {error}") from error
     find = getattr(module, "source", None)
     if config.dry_run:
         find = getattr(module, "preview", find)
-    return find() if callable(find) else None
+    if not callable(find):
+        return None
+    with describe_failure("data_config", node, "cannot find its data"):
+        source = find()
+    if not isinstance(source, DataSource):
+        raise ConfigError(
+            f"data_config ({node._target_}): source() must return a hpo.records.DataSource, not {source!r}"
+        )
+    return source

@@ -17,6 +17,9 @@ from hpo.experiment.identity import draw_experiment_id, forget_drawn_ids
 from hpo.paths import ExperimentPaths
 from hpo.records import State
 
+_MIB = 2**20
+_MIN_FREE_MIB = 16
+
 
 @contextmanager
 def new_directory(config: DictConfig) -> Iterator[ExperimentPaths]:
@@ -30,7 +33,7 @@ def new_directory(config: DictConfig) -> Iterator[ExperimentPaths]:
     except BaseException as error:
         shutil.rmtree(paths.root, ignore_errors=True)
         if isinstance(error, OSError | OperationalError):
-            raise _unwritable(paths.root, error) from error
+            raise unwritable(paths.root, error) from error
         raise
     finally:
         forget_drawn_ids()
@@ -38,10 +41,19 @@ def new_directory(config: DictConfig) -> Iterator[ExperimentPaths]:
 
 def _make(config: DictConfig) -> ExperimentPaths:
     experiment_dir = Path(config.experiment_dir).absolute()
+    made = [path for path in (experiment_dir, *experiment_dir.parents) if not path.exists()]
     try:
         experiment_dir.mkdir(parents=True, exist_ok=True)
+        free_mib = shutil.disk_usage(experiment_dir).free / _MIB
     except OSError as error:
-        raise _unwritable(experiment_dir, error) from error
+        raise unwritable(experiment_dir, error) from error
+    if free_mib < _MIN_FREE_MIB:
+        for path in made:
+            path.rmdir()
+        raise ExperimentError(
+            f"cannot write the experiment into {experiment_dir}: {free_mib:.1f} MiB are free there, and its "
+            f"databases alone may need {_MIN_FREE_MIB}.\nChoose another place with experiment_dir=..."
+        )
     while True:
         paths = ExperimentPaths(experiment_dir, config.experiment_id or draw_experiment_id(config))
         try:
@@ -51,7 +63,7 @@ def _make(config: DictConfig) -> ExperimentPaths:
                 raise ExperimentError(_taken(paths)) from error
             forget_drawn_ids()
         except OSError as error:
-            raise _unwritable(experiment_dir, error) from error
+            raise unwritable(experiment_dir, error) from error
         else:
             return paths
 
@@ -64,7 +76,8 @@ def check_new(config: DictConfig) -> None:
             raise ExperimentError(_taken(paths))
 
 
-def _unwritable(path: Path, error: Exception) -> ExperimentError:
+def unwritable(path: Path, error: Exception) -> ExperimentError:
+    """What is told when a directory cannot be written: by the filesystem, or by SQLite."""
     reason = getattr(error, "strerror", None) or str(getattr(error, "orig", error))
     return ExperimentError(
         f"cannot write the experiment into {path}: {reason}.\nChoose another place with experiment_dir=..."

@@ -25,6 +25,7 @@ from hpo.paths import TrialPaths
 from hpo.records import DataSource, Ended, Event, Report, Started, State, TrialSpec, Value
 from hpo.resolved import plain, to_yaml
 from hpo.trial.metadata import Metadata
+from hpo.trial.outcome import note_death
 
 _REPORT_FLUSH_S = 0.5
 
@@ -63,7 +64,6 @@ class Experiment:
         self._seed = config.random_seed
         self._reports: list[Report] = []
         self._last_flush = time.monotonic()
-        self._say_what_starts(config)
 
     @property
     def has_test(self) -> bool:
@@ -114,6 +114,8 @@ class Experiment:
         else:
             if event.state is State.COMPLETE:
                 objective_values(self.objectives, event.metrics)
+            if event.state is State.FAIL:
+                note_death(event, self.trial(event.number))
             self.flush()
             self._db.end_trial(event)
             LOGGER.log(*self.progress.ended(event))
@@ -175,12 +177,14 @@ class Experiment:
             "data_digest": values["data_digest"],
         }
 
-    def _say_what_starts(self, config: DictConfig) -> None:
+    def say_what_starts(self, config: DictConfig) -> None:
+        """The first line of mp.log and of the terminal, and what must be said of the data."""
         LOGGER.info(
-            "experiment %s in %s: %s trials, %s at a time",
+            "experiment %s in %s: %s trial%s, %s at a time",
             self.paths.experiment_id,
             self.paths.root,
             config.total_trials,
+            "s" * (config.total_trials > 1),
             config.concurrent_trials,
         )
         if self._source is not None and self._source.warning is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import socket
 import subprocess
 import sys
@@ -26,6 +27,7 @@ _PACKAGES = (
     "torchmetrics",
     "tensorboard",
     "numpy",
+    "scikit-learn",
 )
 _GIT_TIMEOUT_S = 10.0
 _MAX_DIFF_CHARACTERS = 1_000_000
@@ -65,7 +67,7 @@ def collect(devices: list[str]) -> Provenance:
     status = _git("status", "--porcelain") if commit else None
     diff = _git("diff", "HEAD") if status else None
     return Provenance(
-        command_line=without_passwords(" ".join(_command())),
+        command_line=without_passwords(shlex.join(_command())),
         working_directory=str(Path.cwd()),
         git_commit=commit.strip() if commit else None,
         git_dirty=bool(status) if status is not None else None,

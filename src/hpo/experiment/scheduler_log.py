@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
+
+from hpo.terminal import TerminalHandler
 
 LOGGER = logging.getLogger("hpo.scheduler")
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -16,8 +17,7 @@ class SchedulerLog:
     def __init__(self, path: Path, *, silent: bool) -> None:
         self._file = logging.FileHandler(path, encoding="utf-8")
         self._file.setFormatter(logging.Formatter(_FORMAT))
-        self._terminal = logging.StreamHandler(sys.stdout)
-        self._terminal.setFormatter(logging.Formatter("%(message)s"))
+        self._terminal = TerminalHandler()
         self._terminal.setLevel(logging.WARNING if silent else logging.INFO)
         LOGGER.setLevel(logging.INFO)
         LOGGER.propagate = False

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
+from omegaconf.errors import OmegaConfBaseException
 
+from hpo.errors import HpoError
 from hpo.experiment.experiment import Experiment
 from hpo.records import Ended, Event, Started, State, TrialSpec
 from hpo.trial import outcome
@@ -36,11 +40,21 @@ class BatchStream:
         if not batch:
             return []
         jobs = [(*spec.overrides, f"hydra.sweep.subdir={spec.subdir}") for spec in batch]
-        returns = self._launcher.launch(jobs, initial_job_idx=batch[0].number)
+        returns = self._launch(jobs, batch[0].number)
         events: list[Event] = []
         for spec, result in zip(batch, returns, strict=True):
             events += self._events(spec, result)
         return events
+
+    def _launch(self, jobs: list[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
+        try:
+            return self._launcher.launch(jobs, initial_job_idx=first)
+        except (HpoError, HydraException, OmegaConfBaseException):
+            raise
+        except Exception as error:
+            # a worker of the launcher's died: what its trials came to is in their directories
+            failed = JobReturn(status=JobStatus.FAILED, _return_value=error)
+            return [failed] * len(jobs)
 
     def stop(self, number: int) -> None:
         """Nothing runs between two batches."""

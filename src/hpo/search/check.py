@@ -17,6 +17,13 @@ from hpo.overrides import encode
 from hpo.search.space import SearchSpace
 
 _NUM_NEAREST = 3
+# what trials share, and what names them
+_OF_THE_EXPERIMENT = frozenset(
+    (
+        *("experiment", "experiment_dir", "experiment_id", "name", "tags", "notes", "verbose", "dry_run"),
+        *("total_trials", "concurrent_trials", "search_space", "optim_metrics", "device"),
+    )
+)
 
 
 def check_space(space: SearchSpace, config: DictConfig, loader: ConfigLoader) -> None:
@@ -34,12 +41,14 @@ def check_space(space: SearchSpace, config: DictConfig, loader: ConfigLoader) ->
 
 
 def _problem(key: str, distribution: BaseDistribution, config: DictConfig, loader: ConfigLoader) -> str | None:
+    if key in _OF_THE_EXPERIMENT:
+        return f"{key} is of the whole experiment, not of a trial; give it one value"
     options = loader.get_group_options(key) if "." not in key else []
     if options:
         return _unknown_option(key, distribution, options)
     if not _exists(config, key):
         known = [*_leaves(OmegaConf.to_container(config, resolve=False)), *loader.list_groups("")]
-        nearest = difflib.get_close_matches(key, known, n=_NUM_NEAREST, cutoff=0.5)
+        nearest = difflib.get_close_matches(key, sorted(set(known)), n=_NUM_NEAREST, cutoff=0.5)
         hint = f"; the nearest are: {', '.join(nearest)}" if nearest else ""
         return f"the configuration has no key {key}{hint}"
     default = OmegaConf.select(config, key)
@@ -59,6 +68,8 @@ def _problem_of_addition(
     key: str, distribution: BaseDistribution, space: SearchSpace, config: DictConfig, loader: ConfigLoader
 ) -> str | None:
     """A key that the configuration lacks and the user adds: Hydra composes it, or says why not."""
+    if key.lstrip("+") in _OF_THE_EXPERIMENT:
+        return f"{key.lstrip('+')} is of the whole experiment, not of a trial; give it one value"
     if key.lstrip("+").partition(".")[0] == "search_space":
         return "a sweep on the command line is part of the search space as it is: leave out search_space."
     try:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import optuna
 from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig, flag_override
@@ -51,7 +52,17 @@ def build_sampler(
         return SamplerChoice(built(grid), math.prod(len(values) for values in grid.values()))
     if not isinstance(built, BaseSampler):
         raise ConfigError(f"hydra/sweeper/sampler must be an Optuna sampler, but is {built!r}")
+    _try(instantiate(_seeded(node, random_seed, num_trials)), distributions, target)
     return SamplerChoice(built)
+
+
+def _try(sampler: BaseSampler, distributions: Mapping[str, BaseDistribution], target: str) -> None:
+    """Let a sampler that is used for nothing else propose a trial: only then some look at their options."""
+    optuna.logging.disable_default_handler()
+    try:
+        optuna.create_study(sampler=sampler).ask(dict(distributions))
+    except Exception as error:
+        raise ConfigError(f"hydra/sweeper/sampler: {target} cannot propose a trial: {error}") from error
 
 
 def _seeded(node: DictConfig, random_seed: int, num_trials: int) -> DictConfig:

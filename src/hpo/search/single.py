@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +20,7 @@ from hpo.search.loop import search
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
 from hpo.search.sweep import finish, opened
+from hpo.terminal import TerminalHandler, show
 from hpo.trial.check import check
 
 
@@ -35,7 +35,7 @@ def run_single(config: DictConfig) -> None:
         config.search_space = {}
         config.total_trials = config.concurrent_trials = 1
     if config.dry_run:
-        print(describe(config, {}, choice))
+        show(describe(config, {}, choice))
         return
     check_new(config)
     source = find_data_source(config)
@@ -57,8 +57,7 @@ def run_single(config: DictConfig) -> None:
 def _training_on_terminal(config: DictConfig) -> Iterator[None]:
     """Show the lines of train.log as well, unless silent."""
     logger = logging.getLogger("hpo.train")
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler = TerminalHandler()
     if config.verbose != Verbose.silent:
         logger.addHandler(handler)
     try:

@@ -18,6 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from hpo.errors import SearchSpaceError
 from hpo.records import Value
 
+_TAGS = frozenset(("log",))
 GRAMMAR = (
     "a sweep is interval(low, high), int(interval(low, high)), tag(log, interval(low, high)), "
     "range(start, stop, step), choice(a, b), or in YAML a list of choices"
@@ -102,6 +103,11 @@ def _distribution(override: Override, origin: str) -> BaseDistribution:
     """The package's own conversion, but for choices, which keep their types here."""
     try:
         value = override.value()
+        unknown = set(getattr(value, "tags", ())) - _TAGS
+        if unknown:
+            raise SearchSpaceError(
+                f"{origin}\nhas the tag {', '.join(sorted(unknown))}, which is not known; there is: log"
+            )
         if isinstance(value, ChoiceSweep):
             return _categorical(value.list, origin)
         distribution = create_optuna_distribution_from_override(override)

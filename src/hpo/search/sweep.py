@@ -5,18 +5,19 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
+from sqlalchemy.exc import OperationalError
 
 from hpo.errors import HpoError
 from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
-from hpo.experiment.directory import check_new
+from hpo.experiment.directory import check_new, unwritable
 from hpo.experiment.experiment import Experiment
 from hpo.records import DataSource, State
 from hpo.search.batches import BatchStream
@@ -29,6 +30,7 @@ from hpo.search.sampler import SamplerChoice, build_sampler
 from hpo.search.space import SearchSpace, read_space
 from hpo.search.stream import Stream
 from hpo.search.study import Study
+from hpo.terminal import show
 
 NONE_COMPLETED = 1
 
@@ -53,7 +55,7 @@ def sweep(
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = dict(space.sweeps)
     if config.dry_run:
-        print(describe(config, space.distributions, choice))
+        show(describe(config, space.distributions, choice))
         return
     check_new(config)
     with _closing(launcher):
@@ -76,6 +78,8 @@ def _run(
 ) -> None:
     for argument in space.pinned:
         experiment.say(f"{argument}: pinned by the command line, it leaves the search space")
+    if not space.distributions and config.total_trials > 1:
+        experiment.say(f"nothing is searched: all {config.total_trials} trials have the configured values")
     total_trials = int(min(config.total_trials, choice.max_trials))
     if total_trials < config.total_trials:
         experiment.say(f"the grid has {total_trials} points, fewer than total_trials={config.total_trials}")
@@ -112,21 +116,36 @@ def _closing(launcher: Launcher | Stream) -> Iterator[None]:
 
 @contextmanager
 def opened(config: DictConfig, source: DataSource | None) -> Iterator[Experiment]:
-    """An experiment that is closed as complete, failed or interrupted, as the block ends."""
-    experiment = Experiment(config, source)
+    """An experiment that is closed as complete, failed or interrupted, as the block ends.
+
+    Raises ExperimentError when its directory cannot be written any more.
+    """
+    experiment: Experiment | None = None
     try:
+        experiment = Experiment(config, source)
+        experiment.say_what_starts(config)
         yield experiment
+        experiment.close(State.COMPLETE if experiment.progress.num_complete else State.FAIL)
     except (HpoError, HydraException, OmegaConfBaseException) as error:
-        experiment.close(State.FAIL, str(error).splitlines()[0])
+        if experiment is not None:
+            experiment.close(State.FAIL, str(error).splitlines()[0])
         raise
+    except (OSError, OperationalError) as error:
+        if experiment is None:
+            raise
+        told = unwritable(experiment.paths.root, error)
+        with suppress(OSError, OperationalError):
+            experiment.close(State.WAITING, str(told).splitlines()[0])
+        raise told from error
     except BaseException as error:
-        experiment.close(State.WAITING, f"interrupted by {type(error).__name__}")
+        if experiment is not None:
+            experiment.close(State.WAITING, f"interrupted by {str(error) or type(error).__name__}")
+            show(experiment.progress.summary())
         raise
-    experiment.close(State.COMPLETE if experiment.progress.num_complete else State.FAIL)
 
 
 def finish(experiment: Experiment) -> None:
     """Show the summary; exit with status 1 when no trial completed."""
-    print(experiment.progress.summary())
+    show(experiment.progress.summary())
     if not experiment.progress.num_complete:
         sys.exit(NONE_COMPLETED)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torchmetrics import Metric
 
-from hpo.errors import ConfigError, HpoError
-
-
-def is_node(node: Any) -> bool:
-    """Whether there is anything to instantiate: a node without `_target_` stands for none."""
-    return OmegaConf.is_dict(node) and node.get("_target_") is not None
+from hpo.errors import ConfigError
+from hpo.nodes import describe_failure, is_node
 
 
 def build(config: DictConfig, key: str) -> Any:
@@ -49,31 +44,6 @@ def build_metrics(config: DictConfig, device: torch.device) -> dict[str, Metric]
         with describe_failure(f"metrics.{name}", node):
             metrics[str(name)] = instantiate(node, _convert_="all").to(device)
     return metrics
-
-
-@contextmanager
-def describe_failure(key: str, node: Any) -> Iterator[None]:
-    """Make of what goes wrong in the block a ConfigError that names the key and its target."""
-    try:
-        yield
-    except Exception as error:
-        cause: BaseException = error
-        # Hydra wraps what a target raises, and says the rest in words that are not the user's
-        while cause.__cause__ is not None and not isinstance(cause, HpoError):
-            cause = cause.__cause__
-        if isinstance(cause, ConfigError) and str(cause).startswith(key.partition(".")[0]):
-            raise cause from error
-        said = str(cause) if isinstance(cause, HpoError) else f"{type(cause).__name__}: {cause}"
-        raise ConfigError(f"{key} ({_shown(node)}) cannot be built: {said}") from error
-
-
-def _shown(node: Any) -> str:
-    """A node's target with the values that it is called with."""
-    if not OmegaConf.is_dict(node):
-        return str(node)
-    values = {str(name): node.get(name) for name in node if not str(name).startswith("_")}
-    spelled = [f"{name}={value!r}" for name, value in values.items() if not OmegaConf.is_config(value)]
-    return f"{node.get('_target_')}: {', '.join(spelled)}" if spelled else str(node.get("_target_"))
 
 
 def _required(config: DictConfig, key: str) -> Any:

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from hpo.errors import ConfigError
-from hpo.training.nodes import describe_failure, is_node
+from hpo.nodes import describe_failure, is_node
 
 _INTERVAL, _METRIC = "interval", "metric"
 EPOCH, STEP, EVALUATION = "epoch", "step", "evaluation"

@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hpo.errors import ConfigError, TrialError
+from hpo.errors import ConfigError, HpoError, TrialError
 from hpo.objectives import objective_values, objectives
 from hpo.paths import TrialPaths
 from hpo.recording.protocol import Recorder
@@ -103,7 +103,8 @@ def finish(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths, lin
             ended = _test(trial) if is_test else _train(trial, values, metadata)
         except (Exception, SystemExit) as raised:
             error, ended = raised, outcome.failed(trial.number, raised)
-            logger.error("trial failed\n%s", ended.traceback or ended.reason)
+            is_mistake = isinstance(raised, HpoError)
+            logger.error("trial failed\n%s", ended.reason if is_mistake else ended.traceback or ended.reason)
         outcome.write(metadata, ended, key=outcome.TEST_OUTCOME if is_test else outcome.OUTCOME)
     link.send(ended)
     if isinstance(error, Exception):

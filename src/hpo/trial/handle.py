@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from hpo.errors import TrialError
 from hpo.objectives import objectives
 from hpo.paths import TrialPaths
 from hpo.recording.protocol import Recorder, VisualRecorder
@@ -41,6 +43,10 @@ class TrialHandle:
         self._log(numbers(record))
 
     def report(self, metrics: Mapping[str, float | int], step: int) -> None:
+        """Raises TrialError for metrics that are no numbers, and for a step that is none."""
+        if isinstance(step, bool) or not isinstance(step, Integral) or step < 0:
+            raise TrialError(f"a report's step must be a whole number of at least 0, but is {step!r}")
+        step = int(step)
         self.has_reported = True
         values = numbers(metrics)
         progress = {"best_iteration": step} if self._is_best(values) else {}

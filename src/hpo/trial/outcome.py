@@ -17,6 +17,9 @@ from hpo.trial.protocol import Finish
 
 OUTCOME, TEST_OUTCOME = "outcome", "test_outcome"
 
+_MAX_REASON_CHARACTERS = 1_000
+_MAX_TRACEBACK_CHARACTERS = 100_000
+
 
 def returned(number: int, value: Any, best: Mapping[str, float] | None, objectives: Sequence[Objective]) -> Ended:
     """The end that a task returned, as a Finish or as its metrics alone; FAIL when an objective is not finite.
@@ -40,7 +43,21 @@ def failed(number: int, error: BaseException) -> Ended:
         return Ended(number, State.FAIL, reason=f"the task ended its process: SystemExit({error.code!r})")
     lines = str(error).strip().splitlines()
     reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return Ended(number, State.FAIL, reason=reason, traceback="".join(traceback.format_exception(error)))
+    trace = "".join(traceback.format_exception(error))
+    return Ended(
+        number,
+        State.FAIL,
+        reason=writable(reason, _MAX_REASON_CHARACTERS),
+        traceback=writable(trace, _MAX_TRACEBACK_CHARACTERS),
+    )
+
+
+def writable(text: str, max_characters: int) -> str:
+    """`text` as a file and a database take it: the middle cut out where it is too long, no lone surrogates."""
+    if len(text) > max_characters:
+        half = max_characters // 2
+        text = f"{text[:half]} [... {len(text) - 2 * half} characters ...] {text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def as_metrics(value: Any, best: Mapping[str, float] | None, objectives: Sequence[Objective]) -> dict[str, float]:
@@ -65,6 +82,8 @@ def as_metrics(value: Any, best: Mapping[str, float] | None, objectives: Sequenc
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Metrics with tensors and numpy scalars made plain. Raises TrialError for what is no number."""
+    if not isinstance(metrics, Mapping):
+        raise TrialError(f"metrics must be a mapping of names to numbers, but were {metrics!r}")
     try:
         return {str(name): _number(value) for name, value in metrics.items()}
     except (TypeError, ValueError) as error:
@@ -84,6 +103,16 @@ def write(metadata: Metadata, ended: Ended, *, key: str) -> None:
         "ended_at": timestamp(ended.time),
     }
     metadata.update(**{key: outcome})
+
+
+def note_death(ended: Ended, paths: TrialPaths) -> None:
+    """Write down, in its files, the end of a trial whose process could not do so itself."""
+    metadata = Metadata.of(paths)
+    if metadata.get(OUTCOME):
+        return
+    write(metadata, ended, key=OUTCOME)
+    with paths.log.open("a", encoding="utf-8") as log:
+        log.write(f"{timestamp(ended.time)} trial failed: {ended.reason}\n")
 
 
 def read(number: int, paths: TrialPaths, *, key: str) -> Ended | None:
