@@ -23,6 +23,7 @@ MAX_LINES = 300
 ALLOWED = {
     "hpo": {"hpo.trial.protocol"},
     "hpo.data": set[str](),
+    "hpo.init": set[str](),
     "hpo.models": set[str](),
     "hpo.recording": set[str](),
     "hpo.trial": {"hpo.recording.protocol"},
@@ -188,6 +189,7 @@ def test_every_plugin_that_is_declared_imports_and_none_hides_the_others() -> No
     ("imported", "absent"),
     [
         (["hpo.app"], ["torch", "optuna", "sqlalchemy", "numpy"]),
+        (["hpo.init.__main__"], ["torch", "optuna", "sqlalchemy", "numpy", "hydra"]),
         # what every Hydra application of the environment imports
         (
             [
@@ -216,7 +218,7 @@ def test_every_plugin_that_is_declared_imports_and_none_hides_the_others() -> No
         ),
         (["hpo.recording.tensorboard"], ["torch", "tensorflow", "optuna"]),
     ],
-    ids=["command", "plugins", "scheduler", "trial", "tensorboard"],
+    ids=["command", "init", "plugins", "scheduler", "trial", "tensorboard"],
 )
 def test_what_must_start_quickly_imports_nothing_heavy(imported: list[str], absent: list[str]) -> None:
     code = f"import sys, {', '.join(imported)}; print(*set({absent!r}) & set(sys.modules))"

@@ -64,3 +64,11 @@ def test_the_wheel_from_the_sdist_runs_in_another_environment_and_directory(tmp_
     )
     assert "best trial by loss" in out
     assert (environment_dir / "bin" / "hpo").exists()
+
+    written = run(python, "-m", "hpo.init", "my_net", cwd=elsewhere)
+    assert "my_net/model.py" in written
+    out = run(
+        *(python, "-W", "ignore", "-m", "hpo", "+experiment=spirals", "--multirun", "total_trials=1"),
+        cwd=elsewhere / "my_net",
+    )
+    assert "best trial by val_accuracy" in out

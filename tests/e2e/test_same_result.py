@@ -1,0 +1,76 @@
+"""Same configuration, seed and threads: the same results.json, whatever runs the trials, when and beside what."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hpo.paths import TrialPaths
+from tests.e2e.conftest import run_hpo
+from tests.projects import SIGNALS, copied
+
+NUM_TRIALS, NUM_RECORDS = 3, 4
+# all that draws: DataLoader workers that augment with three generators, dropout, the order of the data
+EXPERIMENT = (
+    *("+experiment=shapes", "--multirun", f"total_trials={NUM_TRIALS}", "threads_per_trial=1", "device=cpu"),
+    *("data_config.num_train=72", "data_config.num_val=36", "train_config.epochs=2", "train_config.num_workers=2"),
+    *("log_epoch=0.5", "model_config.channels=4", "optimizer_config.lr=0.01", "hydra/sweeper/sampler=grid"),
+)
+SPACE = "model_config.dropout=choice(0.1, 0.3, 0.5)"
+SAME_SPACE_IN_ANOTHER_ORDER = "model_config.dropout=choice(0.5, 0.3, 0.1)"
+
+pytestmark = pytest.mark.slow
+
+
+def results_of(folder: Path, *overrides: str) -> dict[str, bytes]:
+    """The bytes of every trial's results.json, by its parameters, in the order of the trials."""
+    run = run_hpo(copied(SIGNALS, folder), *EXPERIMENT, *overrides)
+    assert run.status == 0, run.stdout + run.stderr
+    results = {}
+    for params, trial_id in run.trials("params, trial_id"):
+        key = json.dumps(json.loads(params), sort_keys=True)
+        results[key] = TrialPaths(run.paths.root / trial_id).results.read_bytes()
+    assert len(results) == NUM_TRIALS
+    return results
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """One trial after the other, each in a process of its own."""
+    results = results_of(tmp_path_factory.mktemp("expected"), SPACE, "concurrent_trials=1")
+    assert len(set(results.values())) == NUM_TRIALS, "the parameters make no difference"
+    assert all(len(json.loads(written)) == NUM_RECORDS for written in results.values())
+    return results
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("concurrent_trials=2",),
+        ("concurrent_trials=3",),
+        ("concurrent_trials=2", "hydra.launcher.start_method=spawn"),
+        ("hydra/launcher=in_process",),
+        ("hydra/launcher=basic",),
+    ],
+    ids=["two at a time", "three at a time", "spawned", "in process", "Hydra's basic launcher"],
+)
+def test_results_are_the_same_bytes_whatever_runs_the_trials(
+    tmp_path: Path, expected: dict[str, bytes], overrides: tuple[str, ...]
+) -> None:
+    assert results_of(tmp_path, SPACE, *overrides) == expected
+
+
+def test_results_are_the_same_bytes_in_whatever_order_the_trials_come(
+    tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    results = results_of(tmp_path, SAME_SPACE_IN_ANOTHER_ORDER, "hydra/launcher=in_process")
+    assert list(results) != list(expected)
+    assert results == expected
+
+
+def test_results_are_others_with_another_seed(tmp_path: Path, expected: dict[str, bytes]) -> None:
+    results = results_of(tmp_path, SPACE, "random_seed=7", "data_config.seed=42")
+    assert results.keys() == expected.keys()
+    assert not set(results.values()) & set(expected.values())
