@@ -71,6 +71,12 @@ def test_it_names_the_metrics_that_an_evaluation_measures(checked):
     assert names == expected
 
 
+def test_a_task_that_is_not_the_loop_needs_none_of_its_parts(make_config):
+    config = make_config(model_config={}, data_config={})
+    config.task = {"_target_": "mypkg.train.run"}
+    assert check(config) is None
+
+
 def test_it_compiles_nothing(checked):
     assert "val_loss" in checked("train_config.compile=true")
 

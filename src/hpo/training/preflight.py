@@ -19,6 +19,7 @@ from hpo.training.setup import Setup, set_up
 from hpo.training.step import Batch, described
 from hpo.training.stopping import Stopping
 
+_LOOP = "hpo.training.loop.train"
 _CLASS_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss)
 
 
@@ -37,11 +38,13 @@ class OneBatch:
         return iter([])
 
 
-def check(config: DictConfig) -> list[str]:
-    """The names of the metrics that an evaluation measures.
+def check(config: DictConfig) -> list[str] | None:
+    """The names of the metrics that an evaluation measures; None for a task that is not the training loop.
 
     Raises HpoError for what cannot be built, and for a batch that the model, the loss or the metrics cannot take.
     """
+    if config.task is not None and config.task.get("_target_") != _LOOP:
+        return None
     with flag_override(config, ["struct", "readonly"], False):
         OmegaConf.update(config, "train_config.compile", False)  # it takes longer than all the rest
     logging.getLogger("hpo.train").setLevel(logging.WARNING)
