@@ -109,6 +109,12 @@ def test_auto_is_the_number_of_steps_of_the_training():
     assert learning_rates(one_cycle, 10, 5) == learning_rates({**one_cycle, "total_steps": 10}, 10, 5)
 
 
+@pytest.mark.parametrize(("interval", "num_steps"), [("epoch", 2), ("step", 8)])
+def test_auto_is_the_length_of_a_cosine_in_its_own_steps(interval, num_steps):
+    cosine = node("CosineAnnealingLR", T_max="auto", interval=interval)
+    assert learning_rates(cosine, 8, 4) == learning_rates({**cosine, "T_max": num_steps}, 8, 4)
+
+
 def test_a_warm_up_rises_in_a_line_and_a_cosine_falls_to_its_end():
     warm_up = {"_target_": "hpo.training.schedulers.warm_up_cosine", "interval": "step", "total_steps": "auto"}
     rates = learning_rates({**warm_up, "warm_up_fraction": 0.5, "start_factor": 0.0}, 8, 8)

@@ -23,7 +23,8 @@ class Schedule:
 
     Two of its keys are ours and not the scheduler's: `interval` says what the scheduler counts: epoch (the
     default, as in torch's own examples), step or evaluation; with evaluation, `metric` names what it is told.
-    An argument `steps_per_epoch` or `total_steps` that is `auto` is filled in.
+    An argument `steps_per_epoch`, `total_steps` (of the optimizer) or `T_max` (of the scheduler, in the whole
+    training) that is `auto` is filled in.
     """
 
     def __init__(
@@ -42,7 +43,12 @@ class Schedule:
                 f"allowed are {EPOCH}, {STEP} and {EVALUATION}"
             )
         self._metric = node.get(_METRIC)
-        known = {"steps_per_epoch": steps_per_epoch, "total_steps": total_steps}
+        by_epoch = self._interval == EPOCH
+        known = {
+            "steps_per_epoch": steps_per_epoch,
+            "total_steps": total_steps,
+            "T_max": total_steps // steps_per_epoch if by_epoch else total_steps,
+        }
         arguments = {
             key: known[key] if key in known and node[key] == _AUTO else node[key]
             for key in map(str, node)
