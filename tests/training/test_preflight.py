@@ -9,6 +9,7 @@ from hpo.config import Direction
 from hpo.data.protocol import Splits
 from hpo.errors import ConfigError, DataError
 from hpo.training.preflight import check
+from tests.training.toy_problem import Items
 
 HERE = "tests.training.test_preflight"
 TOY = "tests.training.toy_problem"
@@ -26,6 +27,24 @@ class Classes:
         labels = torch.arange(12) % 3
         labels[11] = self.label
         return Splits(TensorDataset(inputs, labels), TensorDataset(inputs.clone(), labels.clone()))
+
+
+class LoadedNan:
+    """Samples that only a DataLoader gives, all of them NaN."""
+
+    def load(self, source: object) -> Splits:
+        data = Items(torch.full((8, 4), float("nan")), torch.zeros(8, dtype=torch.int64))
+        return Splits(data, data)
+
+
+class Unloadable:
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def load(self, source: object) -> object:
+        if self.kind == "raises":
+            raise KeyError("column x")
+        return (1, 2)
 
 
 class Breaks(nn.Module):
@@ -105,6 +124,25 @@ def test_a_value_that_is_no_number_is_found_wherever_it_is(checked):
     assert str(raised.value) == (
         "data_config: the training data (float32 (12, 4)) has 1 values that are NaN or infinite"
     )
+
+
+def test_nan_behind_a_data_loader_shows_in_the_first_loss(checked):
+    with pytest.raises(
+        ConfigError, match=r"loss_config: the loss of the first batch \(float32 \(4, 4\), .* is nan"
+    ):
+        checked(data_config={"_target_": f"{HERE}.LoadedNan"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("raises", r"data_config \(.*Unloadable: kind='raises'\) cannot load its data: KeyError: 'column x'"),
+        ("tuple", r"data_config \(.*Unloadable\): load\(\) must return hpo.data.protocol.Splits, not a tuple"),
+    ],
+)
+def test_data_that_cannot_be_loaded_names_its_key(checked, kind, said):
+    with pytest.raises(ConfigError, match=said):
+        checked(data_config={"_target_": f"{HERE}.Unloadable", "kind": kind})
 
 
 def test_a_metric_that_wants_other_arguments_is_named(checked):

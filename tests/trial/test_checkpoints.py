@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from hpo.errors import TrialError
 from hpo.paths import TrialPaths
-from hpo.trial.checkpoints import Checkpoints, iteration_of
+from hpo.trial.checkpoints import Checkpoints, iteration_of, loadable
 
 Save = Callable[..., None]
 
@@ -131,14 +134,44 @@ def test_the_newest_is_restored_wherever_it_lies_and_nothing_is_none(save: Save,
     assert restored["current_iteration"] == 5
 
 
-def test_what_is_no_plain_value_is_refused_when_it_is_read_with_torchs_defaults(paths: TrialPaths) -> None:
-    Checkpoints(paths, 1).save({"path": Path("/x")}, 1, best=False, before_rename=lambda: None)
-
-    with pytest.raises(Exception, match="weights_only"):
-        torch.load(paths.checkpoint(1))
-
-
 def test_the_iteration_is_the_number_in_the_name() -> None:
     assert iteration_of(TrialPaths(Path("/9_x")).checkpoint(120)) == 120
     assert iteration_of(TrialPaths(Path("/9_x")).best_checkpoint(7)) == 7
     assert iteration_of(Path("other.pt")) == -1
+
+
+class Colour(Enum):
+    red = 1
+
+
+def test_what_numpy_and_the_standard_library_have_becomes_plain(paths: TrialPaths) -> None:
+    state = {
+        "weights": np.arange(3.0),
+        "score": np.float64(0.5),
+        "count": np.int64(7),
+        "colour": Colour.red,
+        "path": Path("a") / "b",
+        "shape": (1, np.int32(2)),
+        np.str_("key"): [np.bool_(True), None],
+    }
+    Checkpoints(paths, 1).save(state, 1, best=False, before_rename=lambda: None)
+
+    restored = Checkpoints(paths, 1).restore()
+    assert restored is not None
+    assert torch.equal(restored.pop("weights"), torch.arange(3.0, dtype=torch.float64))
+    assert restored == {
+        **{"score": 0.5, "count": 7, "colour": "red", "path": "a/b", "shape": (1, 2)},
+        "key": [True, None],
+    }
+
+
+def test_a_state_dict_keeps_what_it_has_beside_its_tensors() -> None:
+    state = torch.nn.BatchNorm1d(2).state_dict()
+    assert loadable({"model": state})["model"] is state
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), np.array(["a"])], ids=["a set", "an object", "strings"])
+def test_what_cannot_be_loaded_again_is_refused_by_its_key(paths: TrialPaths, value: Any) -> None:
+    with pytest.raises(TrialError, match=r"a checkpoint holds .*, but state\['a'\]\[1\] is a "):
+        Checkpoints(paths, 1).save({"a": [0, value]}, 1, best=False, before_rename=lambda: None)
+    assert names(paths.checkpoints) == set()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Splits:
-    """The datasets of a trial; an item is a tuple `(input, target)`. `val` and `test` may be missing."""
+    """The datasets of a trial; an item is a tuple, a mapping or a tensor. `val` and `test` may be missing."""
 
     train: Dataset[Any]
     val: Dataset[Any] | None = None

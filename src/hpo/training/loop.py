@@ -38,7 +38,7 @@ def train(trial: Trial) -> Finish | dict[str, float]:
     for epoch in range(1, plan.epochs + 1):
         for batches in _grouped(setup.train.epoch(epoch), plan.batches_per_step):
             learning_rate = step.optimizers[0].param_groups[0]["lr"]
-            for result in step.train(batches):
+            for result in step.take(batches):
                 running.add(result)
             iteration += 1
             if setup.average is not None:

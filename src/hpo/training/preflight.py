@@ -16,7 +16,7 @@ from hpo.training.batches import Batches, TensorBatches
 from hpo.training.best import Best
 from hpo.training.evaluate import evaluate
 from hpo.training.setup import Setup, set_up
-from hpo.training.step import Batch, described
+from hpo.training.step import Batch, Result, described
 from hpo.training.stopping import Stopping
 
 _LOOP = "hpo.training.loop.train"
@@ -54,7 +54,8 @@ def check(config: DictConfig) -> list[str] | None:
         if batches is not None:
             _check_values(part, batches)
     batch = next(iter(setup.train.epoch(1)))
-    results = _tried(config, batch, lambda: setup.step.train([batch]))
+    results = _tried(config, batch, lambda: setup.step.take([batch]))
+    _check_loss(batch, results)
     _check_classes(setup, results[0].outputs)
     for result in results:
         setup.running.add(result)
@@ -95,6 +96,16 @@ def _check_values(part: str, batches: Batches) -> None:
             raise DataError(
                 f"data_config: the {part} data ({described(tensor)}) has {num_bad} values that are NaN or infinite"
             )
+
+
+def _check_loss(batch: Batch, results: list[Result]) -> None:
+    """The loss before any training is a number: with NaN in what a DataLoader gives it is none."""
+    losses = torch.stack([result.loss.detach() for result in results])
+    if not bool(torch.isfinite(losses).all()):
+        raise ConfigError(
+            f"loss_config: the loss of the first batch ({_shapes(batch)}) is {float(losses[0])} before any "
+            "training; look for NaN in the data, and at what the loss is given"
+        )
 
 
 def _check_classes(setup: Setup, outputs: Any) -> None:

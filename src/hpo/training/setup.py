@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from hpo.config import Amp
 from hpo.data.protocol import Splits
 from hpo.errors import ConfigError
+from hpo.nodes import describe_failure
 from hpo.records import DataSource
 from hpo.training.batches import Batches, make_batches, subsample
 from hpo.training.device import choose_device
@@ -115,7 +116,14 @@ def prepare_torch(config: DictConfig) -> torch.device:
 def load(config: DictConfig) -> Splits:
     """The data, from the source that was fixed before the first trial."""
     source = DataSource(config.data_source, config.data_digest) if config.data_source is not None else None
-    splits: Splits = build(config, "data_config").load(source)
+    module = build(config, "data_config")
+    with describe_failure("data_config", config.data_config, "cannot load its data"):
+        splits = module.load(source)
+    if not isinstance(splits, Splits):
+        raise ConfigError(
+            f"data_config ({config.data_config._target_}): load() must return hpo.data.protocol.Splits, "
+            f"not a {type(splits).__name__}"
+        )
     return splits
 
 

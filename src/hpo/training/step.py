@@ -76,6 +76,13 @@ class TrainingStep:
             outputs = self.model(batch)
         return Result(self._loss(outputs, target), outputs, target)
 
+    def take(self, batches: Sequence[Batch]) -> list[Result]:
+        """An iteration, as the loop asks for it: `train`, and what comes once after all of its updates."""
+        results = self.train(batches)
+        if self._scaler is not None:
+            self._scaler.update()
+        return results
+
     def make_optimizers(self, make: Callable[[nn.Module], Optimizer]) -> Sequence[Optimizer]:
         """The optimizers; `make` builds the configured one over a module's parameters."""
         return [make(self.model)]
@@ -124,7 +131,6 @@ class TrainingStep:
             optimizer.step()
         else:
             self._scaler.step(optimizer)
-            self._scaler.update()
 
     def bind(
         self,

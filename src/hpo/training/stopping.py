@@ -61,5 +61,5 @@ class Stopping:
 
 
 def state_of_diverged(best: Best) -> State:
-    """No failure, where there was a finite objective before."""
-    return State.PRUNED_POOR_PERFORMANCE if best.iteration else State.FAIL
+    """No failure, where there was a finite loss before."""
+    return State.PRUNED_POOR_PERFORMANCE if math.isfinite(best.loss) else State.FAIL

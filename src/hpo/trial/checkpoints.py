@@ -6,14 +6,18 @@ import logging
 import os
 import re
 import shutil
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from enum import Enum
+from pathlib import Path, PurePath
 from typing import Any
 
+from hpo.errors import TrialError
 from hpo.paths import TrialPaths
 
 logger = logging.getLogger("hpo.train")
 
+_PLAIN = (bool, int, float, complex, str, bytes)
 _ITERATION = re.compile(r"_(\d+)\.pt$")
 
 
@@ -29,14 +33,16 @@ class Checkpoints:
     ) -> None:
         """Write `state` durably as the checkpoint of `iteration`, and as the only best one when `best`.
 
-        `before_rename` is called when the data is on the disk and has not yet got its name.
+        `before_rename` is called when the data is on the disk and has not yet got its name. Raises TrialError for
+        what `torch.load` would refuse.
         """
         import torch
 
+        plain_state = loadable(state)
         target = self._paths.checkpoint(iteration)
         temporary = target.with_name(f".{target.name}.tmp")
         with temporary.open("wb") as file:
-            torch.save(dict(state), file)
+            torch.save(plain_state, file)
             file.flush()
             os.fsync(file.fileno())
         before_rename()
@@ -73,6 +79,40 @@ class Checkpoints:
         for old in _by_iteration(self._paths.best_checkpoints):
             if old != target:
                 old.unlink()
+
+
+def loadable(value: Any, key: str = "state") -> Any:
+    """`value` as tensors and plain values, which `torch.load` takes by default.
+
+    NumPy's scalars and arrays, paths and enums are converted. Raises TrialError for anything else, by its key.
+    """
+    if value is None or (isinstance(value, bool | int | float | complex | str | bytes) and type(value) in _PLAIN):
+        return value
+    import numpy
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value
+    if isinstance(value, Mapping):
+        items = {loadable(name, key): loadable(child, f"{key}[{name!r}]") for name, child in value.items()}
+        is_same = type(value) in (dict, OrderedDict) and all(items.get(name) is value[name] for name in value)
+        # a state_dict is left as it is: it has attributes of its own
+        return value if is_same else items
+    if isinstance(value, list | tuple):
+        entries = [loadable(child, f"{key}[{index}]") for index, child in enumerate(value)]
+        return tuple(entries) if isinstance(value, tuple) else entries
+    if isinstance(value, numpy.generic):
+        return value.item()
+    if isinstance(value, numpy.ndarray) and value.dtype.kind in "biufc":
+        return torch.from_numpy(value.copy())
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TrialError(
+        f"a checkpoint holds tensors, numbers, strings, lists and mappings of them, but {key} is a "
+        f"{type(value).__name__}"
+    )
 
 
 def iteration_of(path: Path) -> int:

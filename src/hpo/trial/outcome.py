@@ -17,6 +17,7 @@ from hpo.trial.protocol import Finish
 
 OUTCOME, TEST_OUTCOME = "outcome", "test_outcome"
 
+_OF_A_WORKER = "Original Traceback (most recent call last):"
 _MAX_REASON_CHARACTERS = 1_000
 _MAX_TRACEBACK_CHARACTERS = 100_000
 
@@ -43,6 +44,8 @@ def failed(number: int, error: BaseException) -> Ended:
         return Ended(number, State.FAIL, reason=f"the task ended its process: SystemExit({error.code!r})")
     lines = str(error).strip().splitlines()
     reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    if _OF_A_WORKER in lines:  # torch's DataLoader raises again, with its worker's traceback as the message
+        reason = f"{lines[-1]} ({lines[0].rstrip('.')})"
     trace = "".join(traceback.format_exception(error))
     return Ended(
         number,
