@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -30,6 +31,16 @@ def fails_below_zero(trial, x, y):
 
 def always_fails(trial, x, y):
     raise RuntimeError("never")
+
+def dies(trial, x, y):
+    import os
+    os.kill(os.getpid(), 9)
+
+def steps_back(trial, x, y):
+    trial.report({"loss": x}, -1)
+
+def raises_what_cannot_be_written(trial, x, y):
+    raise ValueError("bad \\udcff")
 
 def waits(trial, x, y):
     print("waiting", flush=True)
@@ -75,6 +86,20 @@ def rows(paths: ExperimentPaths, sql: str) -> list[tuple[Any, ...]]:
         (["experiment_dir=in_the_way"], "cannot write the experiment into"),
         (["experiment_id=taken"], "experiment_id=taken is taken"),
         (["task.x=interval(0"], "no viable alternative at input 'interval(0'"),
+        (
+            ["+experment=quadratic"],
+            "+experment: there is no such key and no such group; the nearest are: experiment",
+        ),
+        (["+total_trial=3"], "the nearest are: total_trials"),
+        (["random_seed=5000000000"], "random_seed=5000000000 must be at most 4294967295"),
+        (["total_trials=2,3"], "total_trials is of the whole experiment, not of a trial"),
+        (["task.x=tag(lgo,interval(1,2))"], "has the tag lgo, which is not known; there is: log"),
+        (["experiment_dir="], "experiment_dir is empty"),
+        (["hydra.sweeper.sampler.n_startup_trials=abc"], "TPESampler cannot propose a trial: '<' not supported"),
+        (["task._target_=hpo.no_such_task"], "task: "),
+        (["+task.z=1"], "task (hpo.tasks.quadratic) cannot be called with a trial and (x, y, z)"),
+        (["hydra/sweeper=optuna", "hydra/launcher=basic"], "hpo's trials need hydra/sweeper=hpo, or one of hpo's"),
+        (["hydra/sweeper=basic", "hydra/launcher=basic"], "hpo's trials need hydra/sweeper=hpo, or one of hpo's"),
         (["data_config=mnist", "data_config.root=gone", "data_config.download=false"], "gone"),
     ],
     ids=lambda value: value[-1][:30] if isinstance(value, list) else "",
@@ -96,6 +121,73 @@ def test_bad_input_is_one_message_exit_status_2_and_nothing_on_disk(
     assert list((tmp_path / "experiments").iterdir()) == [taken]
     assert list(taken.iterdir()) == []
     assert {path.name for path in tmp_path.iterdir()} == {"in_the_way", "experiments"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"width: [1,\n", 'net.yaml", line 2'),
+        (b"a: 1\na: 2\n", "found duplicate key a"),
+        (b"a: \xff\n", "net.yaml is not UTF-8"),
+    ],
+    ids=["syntax", "duplicate", "encoding"],
+)
+def test_yaml_that_cannot_be_read_is_one_message_with_its_file(
+    cli: Cli, tmp_path: Path, text: bytes, said: str
+) -> None:
+    (tmp_path / "conf" / "search_space").mkdir(parents=True)
+    (tmp_path / "conf" / "search_space" / "net.yaml").write_bytes(text)
+
+    done = cli(*SEARCH, "search_space=net")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("hpo: ")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 5
+
+
+@pytest.mark.usefixtures("project")
+def test_the_installed_command_finds_the_projects_package_as_well(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).with_name("hpo")), *SEARCH, "task._target_=mytasks.fails_below_zero"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("redirection", [">&-", ">/dev/full", "| head -n 1"])
+def test_a_search_goes_on_when_nobody_reads_what_it_says(tmp_path: Path, redirection: str) -> None:
+    command = f"set -o pipefail; {shlex.join([sys.executable, '-m', 'hpo', *SEARCH])} {redirection}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert rows(the_experiment(tmp_path), "SELECT state FROM trials") == [("COMPLETE",)] * 2
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        ("dies", "its process died: killed by signal 9 (SIGKILL)"),
+        ("steps_back", "TrialError: a report's step must be a whole number of at least 0, but is -1"),
+        ("raises_what_cannot_be_written", "ValueError: bad \\udcff"),
+    ],
+)
+def test_whatever_a_trial_does_is_its_own_failure_and_stands_in_its_files(
+    cli: Cli, tmp_path: Path, task: str, reason: str
+) -> None:
+    done = cli(*SEARCH, f"task._target_=mytasks.{task}", launcher="local")
+
+    assert (done.returncode, done.stderr) == (1, "")
+    paths = the_experiment(tmp_path)
+    failed = rows(paths, "SELECT trial_id, state, reason FROM trials")
+    assert [(state, said) for _, state, said in failed] == [("FAIL", reason)] * 2
+    for trial_id, _, _ in failed:
+        trial = paths.trial(trial_id)
+        assert json.loads(trial.metadata.read_text())["outcome"]["reason"] == reason
+        assert reason.partition(": ")[2] in trial.log.read_text()
 
 
 def test_without_multirun_bad_input_is_told_in_the_same_way(cli: Cli, tmp_path: Path) -> None:
