@@ -89,6 +89,10 @@ def main() -> None:
             *((f"{name}, seconds", f"{value:.2f}") for name, value in seconds.items()),
             ("a checkpoint each epoch, milliseconds each", f"{saving * 1e3:.0f}"),
             (
+                "bare loop over the tensors / over a DataLoader",
+                f"{_paired(truediv, times['bare'], times['bare, DataLoader']):.3g}",
+            ),
+            (
                 "ours / bare loop over the same tensors",
                 verdict(_paired(truediv, times["ours"], times["bare"]), GOAL_BARE),
             ),

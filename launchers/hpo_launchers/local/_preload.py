@@ -54,6 +54,8 @@ def modules_for(config: DictConfig) -> list[str]:
     targets = list(_targets(config))
     if any(target.startswith(_TORCH_TARGETS) for target in targets):
         modules += _TORCH
+        if execution.is_run_config(config) and config.train_config.compile:
+            modules.append("torch._dynamo")
     if any(target.startswith(_TORCHMETRICS_TARGETS) for target in targets):
         modules.append("torchmetrics")
     # modules of hpo and torchmetrics, which are known to do nothing when they are imported
