@@ -35,6 +35,7 @@ _HPO = (
     "hpo.app",
     "hpo.search.sweeper",
     "hpo.trial.attempt",
+    "hpo.trial.check",
     "hpo.recording.results",
     "hpo.recording.train_log",
     "hpo_launchers.local.config",

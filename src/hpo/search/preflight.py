@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,6 +57,8 @@ def preflight(
 def _submitted(stream: Stream, spec: TrialSpec) -> str | None:
     """What is wrong, if anything."""
     stream.submit(spec)
+    # what creating the study imports, a tenth of a second of it, while the other process is at work
+    importlib.import_module("alembic.command")
     while True:
         for event in stream.wait():
             if isinstance(event, Ended):
