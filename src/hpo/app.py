@@ -108,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         is_driven = has_closers()
         completed = end(error)
         if is_driven:
+            first_line = (str(error).splitlines() or [""])[0]
+            print(f"hpo: the sweeper ended with {type(error).__name__}: {first_line}", file=sys.stderr)
             _exit(COMPLETED if completed else NONE_COMPLETED)
         raise
 

@@ -264,40 +264,6 @@ def test_a_loss_that_is_not_a_number_is_recorded_never_best_and_fails_a_trial_th
     assert (finish.state, finish.reason) == (State.FAIL, "diverged: val_loss is nan")
 
 
-def test_a_loss_that_is_no_number_any_more_ends_a_trial_that_keeps_its_best(make_trial):
-    trial = make_trial(*BATCHES_OF_4, **counting(1.0, INF, 0.5))
-    finish = train(trial)
-    assert column(trial, "val_loss") == [1.0, INF]
-    assert finish.metrics["val_loss"] == 1.0
-    assert (finish.state, finish.reason) == (State.PRUNED_POOR_PERFORMANCE, "diverged: val_loss is inf")
-
-
-def test_a_trial_far_worse_than_its_best_has_diverged_once_it_is_warm(make_trial):
-    losses = (1.0, 4.0, 4.0, 4.0)
-    trial = make_trial(*BATCHES_OF_4, "train_config.epochs=4", "divergence_factor=2.5", **counting(*losses))
-    trial.config.warm_up_epochs = 2.0
-    finish = train(trial)
-    assert column(trial, "val_loss") == [1.0, 4.0, 4.0]
-    assert finish.state is State.PRUNED_POOR_PERFORMANCE
-    assert finish.reason == (
-        "diverged: val_loss is 4 and was 1 at iteration 3, worse by more than divergence_factor=2.5"
-    )
-
-
-def test_a_trial_that_does_not_get_better_is_stopped_early_and_complete(make_trial):
-    trial = make_trial(
-        *BATCHES_OF_4, "train_config.epochs=4", "early_stopping_iter=3", **counting(1.0, 2.0, 2.0, 0.5)
-    )
-    finish = train(trial)
-    assert column(trial, "val_loss") == [1.0, 2.0, 2.0]
-    assert finish.metrics["best_iteration"] == 3
-    assert finish.state is State.COMPLETE
-    assert finish.reason == (
-        "stopped early: val_loss has not got better since iteration 3, "
-        "more than early_stopping_iter=3 iterations ago"
-    )
-
-
 # --- the trial ---
 
 

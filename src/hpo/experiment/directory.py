@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 from collections import Counter
@@ -16,6 +17,11 @@ from hpo.errors import ExperimentError
 from hpo.experiment.identity import draw_experiment_id, forget_drawn_ids
 from hpo.paths import ExperimentPaths
 from hpo.records import State
+
+OF_A_DISK = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT)
+)
+"""The errors that a directory gives which cannot be written any more."""
 
 _MIB = 2**20
 _MIN_FREE_MIB = 16

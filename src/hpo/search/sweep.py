@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from hpo.errors import HpoError
 from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
-from hpo.experiment.directory import check_new, unwritable
+from hpo.experiment.directory import OF_A_DISK, check_new, unwritable
 from hpo.experiment.experiment import Experiment
 from hpo.records import DataSource, State
 from hpo.search.batches import BatchStream
@@ -131,7 +131,7 @@ def opened(config: DictConfig, source: DataSource | None) -> Iterator[Experiment
             experiment.close(State.FAIL, str(error).splitlines()[0])
         raise
     except (OSError, OperationalError) as error:
-        if experiment is None:
+        if experiment is None or (isinstance(error, OSError) and error.errno not in OF_A_DISK):
             raise
         told = unwritable(experiment.paths.root, error)
         with suppress(OSError, OperationalError):
