@@ -56,7 +56,7 @@ def test_a_trial_that_does_not_get_better_is_stopped_early_and_complete(make_tri
 @pytest.mark.parametrize("key", ["early_stopping_iter", "divergence_factor", "warm_up_epochs"])
 def test_a_bound_below_zero_is_refused(key):
     config = OmegaConf.structured(RunConfig)
-    config[key] = -1
+    OmegaConf.update(config, key, -1)
     with pytest.raises(ConfigError, match=rf"{key}=-1(\.0)? must be at least 0"):
         Stopping.of(config, Objective("val_loss", Direction.min))
 
