@@ -96,3 +96,17 @@ def test_several_objectives_make_a_study_of_several(
     assert all(len(trial.values) == 2 for trial in study.trials)
     assert "best trial by score" in run.stdout
     assert "best trial by cost" in run.stdout
+
+
+@pytest.mark.parametrize("how", [["-m", "hydra/launcher=in_process"], ["-m", "hydra/launcher=basic"], []], ids=str)
+def test_training_is_logged_wherever_it_runs(hpo: Callable[..., Run], how: list[str]) -> None:
+    run = hpo(
+        *("+experiment=mnist", "data_config=digits", "train_config.epochs=2", "model_config.hidden_size=8"),
+        *("optimizer_config.lr=1e-3", "total_trials=1", *how),
+    )
+    assert run.status == 0, run.stderr
+    ((trial_id,),) = run.trials("trial_id")
+    lines = TrialPaths(run.paths.root / trial_id).log.read_text().splitlines()
+    assert sum("model MLP with" in line for line in lines) == 1
+    assert sum("train_loss" in line and "epoch " in line for line in lines) == 2
+    assert ("train_loss" in run.stdout) == (not how), "a single run shows its training"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -96,8 +98,12 @@ def test_a_task_that_is_not_the_loop_needs_none_of_its_parts(make_config):
     assert check(config) is None
 
 
-def test_it_compiles_nothing(checked):
-    assert "val_loss" in checked("train_config.compile=true")
+def test_it_compiles_nothing_and_changes_nothing(make_config):
+    config = make_config(("train_config.compile=true", "device=cpu"))
+    before, level = config.copy(), logging.getLogger("hpo.train").level
+    assert "val_loss" in check(config)
+    assert config == before
+    assert logging.getLogger("hpo.train").level == level
 
 
 def test_a_model_that_cannot_take_the_data_is_told_with_the_shapes_and_the_line(checked):

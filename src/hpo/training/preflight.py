@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -45,11 +46,13 @@ def check(config: DictConfig) -> list[str] | None:
     """
     if config.task is not None and config.task.get("_target_") != _LOOP:
         return None
+    # a copy: where there is no other process, the trial's own configuration is the one that is checked
+    config = config.copy()
     with flag_override(config, ["struct", "readonly"], False):
         OmegaConf.update(config, "train_config.compile", False)  # it takes longer than all the rest
-    logging.getLogger("hpo.train").setLevel(logging.WARNING)
     Stopping.of(config, objectives(config)[0])
-    setup = set_up(config)
+    with _quiet():
+        setup = set_up(config)
     for part, batches in (("training", setup.train), ("validation", setup.val)):
         if batches is not None:
             _check_values(part, batches)
@@ -65,6 +68,18 @@ def check(config: DictConfig) -> list[str] | None:
     setup.schedule.evaluated(measured)
     best = Best(objectives(config)[0])
     return [*measured, *best.record()]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let what a trial's log begins with be for trials."""
+    logger = logging.getLogger("hpo.train")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _evaluated(config: DictConfig, setup: Setup, val: Batches) -> dict[str, float]:
