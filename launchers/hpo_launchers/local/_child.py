@@ -102,7 +102,7 @@ class _Loaded:
         self._is_foreign = not execution.is_run_config(self._config)
         self._plain_job: _plain_job.PlainJob | None = None
         if not (self._is_foreign or surroundings.wants_result) and _plain_job.is_plain(self._config):
-            self._plain_job = _plain_job.PlainJob(self._config, whitelist)
+            self._plain_job = _plain_job.PlainJob(template, whitelist)
 
     def run(self, job: Job, link: ChannelLink) -> JobReturn:
         if job.subdir is not None:

@@ -5,6 +5,7 @@ They take ten milliseconds, a third of a trial that does nothing.
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +21,26 @@ from hpo_launchers.jobs import Job
 class PlainJob:
     """A job whose template is loaded before it is known which job it will be."""
 
-    def __init__(self, config: DictConfig, whitelist: Any) -> None:
-        """Take over `config`, a template. The process is the job's own: nothing is put back as it was."""
-        # its copy of the hydra node is what takes longest
-        HydraConfig.instance().set_config(config)
-        self._config = config
+    def __init__(self, template: bytes, whitelist: Any) -> None:
+        """Load `template`. The process is the job's own: nothing is put back as it was."""
+        # twice, in a quarter of the time of the copy that HydraConfig.set_config makes
+        self._whole: DictConfig = pickle.loads(template)
+        self._config: DictConfig = pickle.loads(template)
+        with read_write(self._config), open_dict(self._config):
+            del self._config["hydra"]
+        OmegaConf.set_readonly(self._whole.hydra, True)
+        HydraConfig.instance().cfg = self._whole
         self._whitelist = whitelist
 
     def run(self, job: Job, task_function: TaskFunction) -> JobReturn:
-        config = self._config
+        config, hydra = self._config, self._whole.hydra
         job.set_params(config)
-        job.set_hydra(config.hydra)
-        directory = Path(config.hydra.sweep.dir, str(config.hydra.sweep.subdir)).absolute()
-        directory.mkdir(parents=True, exist_ok=True)
-        hydra: Any = HydraConfig.get()
+        job.set_params(self._whole)
         job.set_hydra(hydra)
+        directory = Path(hydra.sweep.dir, str(hydra.sweep.subdir)).absolute()
+        directory.mkdir(parents=True, exist_ok=True)
         with read_write(hydra.runtime), open_dict(hydra.runtime):
             hydra.runtime.output_dir = str(directory)
-        with read_write(config), open_dict(config):
-            del config["hydra"]
         result = JobReturn(
             overrides=list(hydra.overrides.task),
             working_dir=str(Path.cwd()),
