@@ -23,7 +23,7 @@ _KILL_TIMEOUT_S = 10.0
 # a trial whose end is told may still flush what it has; one that hangs then would hold its slot for ever
 _LEAVE_TIMEOUT_S = 60.0
 # processes that wait for a trial with everything loaded
-_MAX_SPARES = 4
+_MAX_SPARES = 6
 _SERVER_DIED = "the server that trials are forked from died"
 
 
@@ -61,7 +61,7 @@ class LocalStream:
         self._running: dict[int, _Trial] = {}
         self._events: list[Event] = []
         self._selector = selectors.DefaultSelector()
-        num_spares = min(max(1, capacity // 2), _MAX_SPARES)
+        num_spares = min(max(1, capacity - 2), _MAX_SPARES)
         self._pool = Pool(open_processes, surroundings, self._selector, num_spares=num_spares)
 
     @property
