@@ -94,13 +94,13 @@ Event = Started | Report | Ended
 class DataSource:
     """The data that an experiment trains on, fixed before its first trial.
 
-    `digest` is the SHA-256 of the source files; `has_test` says whether a test split is held back for the
-    best trial; `warning` is what must be said loudly, if anything.
+    `digest` is the SHA-256 of the source files; `has_test` says whether a test split is held back for the best
+    trial (None: loading it tells); `warning` is what must be said loudly, if anything.
     """
 
     name: str
     digest: str
-    has_test: bool = False
+    has_test: bool | None = None
     warning: str | None = None
 
 

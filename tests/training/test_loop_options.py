@@ -110,6 +110,14 @@ def test_a_node_that_cannot_be_built_is_named_with_its_target(make_trial, groups
         trained(make_trial, **LINE | groups)
 
 
+def test_a_step_that_has_a_loss_of_its_own_needs_none(make_trial):
+    groups = LINE | {"loss_config": {}, "step_config": {"_target_": f"{TOY}.Squared"}}
+    trial, _ = trained(make_trial, **groups)
+    assert math.isfinite(trial.records[-1]["val_loss"])
+    with pytest.raises(ConfigError, match="loss_config has no _target_, and the step uses it"):
+        trained(make_trial, **LINE | {"loss_config": {}})
+
+
 def test_an_output_that_does_not_fit_the_loss_is_told_with_its_shape(make_trial):
     groups = {"model_config": {"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 3}}
     loss = {"loss_config": {"_target_": "torch.nn.NLLLoss"}}

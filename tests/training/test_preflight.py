@@ -39,6 +39,12 @@ class LoadedNan:
         return Splits(data, data)
 
 
+class Flat:
+    def load(self, source: object) -> Splits:
+        data = TensorDataset(torch.rand(8, 4), torch.rand(8))
+        return Splits(data, data)
+
+
 class Unloadable:
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -149,6 +155,16 @@ def test_nan_behind_a_data_loader_shows_in_the_first_loss(checked):
 def test_data_that_cannot_be_loaded_names_its_key(checked, kind, said):
     with pytest.raises(ConfigError, match=said):
         checked(data_config={"_target_": f"{HERE}.Unloadable", "kind": kind})
+
+
+def test_shapes_that_torch_would_compare_each_with_all_are_refused(checked):
+    flat = {"data_config": {"_target_": f"{HERE}.Flat"}, "loss_config": {"_target_": "torch.nn.MSELoss"}}
+    model = {"model_config": {"_target_": "torch.nn.Linear", "in_features": 4, "out_features": 1}}
+    with pytest.raises(ConfigError) as raised:
+        checked(**flat, **model)
+    assert str(raised.value).startswith(
+        "loss_config: MSELoss cannot compare the model's output (float32 (4, 1)) with the target (float32 (4,)): "
+    )
 
 
 def test_a_metric_that_wants_other_arguments_is_named(checked):

@@ -144,6 +144,15 @@ class Penalized(TrainingStep):
         return replace(result, loss=result.loss + self.strength * penalty, scalars={"penalty": penalty})
 
 
+class Squared(TrainingStep):
+    """A loss of its own."""
+
+    def compute_loss(self, batch: Any) -> Result:
+        inputs, targets = batch
+        outputs = self.model(inputs)
+        return Result((outputs - targets).square().mean(), outputs, targets)
+
+
 class Alternating(TrainingStep):
     """An optimizer each for the weight and the bias, the second of which learns at a tenth of the rate."""
 

@@ -149,7 +149,7 @@ class LocalStream:
         for key, _ in self._selector.select(timeout_s):
             if key.data is None:
                 self._hear()
-            elif key.data.number in self._running:
+            elif self._running.get(key.data.number) is key.data:  # and not a later job of its number
                 self._read(key.data)
 
     def _hear(self) -> None:

@@ -21,6 +21,7 @@ _AT_LEAST = {
     "concurrent_trials": 1,
     "keep_n_checkpoints": 0,
     "random_seed": 0,
+    "num_worst_images": 0,
     "train_config.batch_size": 1,
     "train_config.eval_batch_size": 1,
     "train_config.epochs": 1,

@@ -67,8 +67,8 @@ class Experiment:
 
     @property
     def has_test(self) -> bool:
-        """Whether data is held back on which the best trial is evaluated once."""
-        return self._has_test_task and self._source is not None and self._source.has_test
+        """Whether data may be held back on which the best trial is evaluated once."""
+        return self._has_test_task and self._source is not None and self._source.has_test is not False
 
     def fixed_overrides(self) -> tuple[str, ...]:
         """What every trial of this experiment must be composed with, as Hydra overrides."""
@@ -126,6 +126,8 @@ class Experiment:
         if ended.state is not State.COMPLETE:
             LOGGER.warning("trial %s on the test data: %s", self.progress.trial_id(ended.number), ended.reason)
             return
+        if not ended.metrics:
+            return  # the data module holds nothing back
         self._db.set_test_metrics(ended.number, ended.metrics)
         LOGGER.info(self.progress.tested(ended))
 

@@ -45,6 +45,8 @@ def write(directory: Path, package: str) -> list[Path]:
 
     Raises ConfigError, and writes nothing, where any of them exists.
     """
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"{directory} is a file; name a folder, which is made if need be")
     contents = _contents(package)
     in_the_way = [path for path in contents if _is_blocked(directory, path)]
     if in_the_way:

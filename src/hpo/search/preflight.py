@@ -13,7 +13,12 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, flag_override
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from hpo.errors import ConfigError
 from hpo.overrides import encode
@@ -40,7 +45,7 @@ def preflight(
         overrides = (
             *fixed,
             *(f"++{override}" for override in encode(found)),
-            *encode(_values_for_missing(config, distributions)),
+            *encode(_values_of_the_space(config, distributions)),
             *encode({"hydra.sweep.dir": folder}),
             RUN_CHECK,
         )
@@ -84,13 +89,20 @@ def _sweeping_in(config: DictConfig, folder: str) -> Iterator[None]:
             sweep.dir = configured["dir"]
 
 
-def _values_for_missing(config: DictConfig, distributions: Mapping[str, BaseDistribution]) -> Mapping[str, Value]:
-    """A searched key that has no value in the configuration needs one of its space."""
-    values: dict[str, Any] = {}
+def _values_of_the_space(config: DictConfig, distributions: Mapping[str, BaseDistribution]) -> Mapping[str, Value]:
+    """A value for each searched key whose configured one no trial would have."""
+    values: dict[str, Value] = {}
     for key, distribution in distributions.items():
-        if OmegaConf.select(config, key.lstrip("+"), throw_on_missing=False) is None:
-            is_choice = isinstance(distribution, CategoricalDistribution)
-            values[key] = distribution.choices[0] if is_choice else distribution.low  # type: ignore[attr-defined]
+        configured = OmegaConf.select(config, key.lstrip("+"), throw_on_missing=False)
+        if isinstance(distribution, CategoricalDistribution):
+            if OmegaConf.is_config(configured) or configured not in distribution.choices:
+                option = config.hydra.runtime.choices.get(key)
+                if option not in distribution.choices:
+                    values[key] = distribution.choices[0]
+        elif isinstance(distribution, FloatDistribution | IntDistribution) and not (
+            isinstance(configured, int | float) and distribution.low <= configured <= distribution.high
+        ):
+            values[key] = distribution.low
     return values
 
 

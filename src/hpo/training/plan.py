@@ -35,7 +35,9 @@ class Plan:
             steps_per_epoch,
             evaluate=_due("eval_epoch", config.eval_epoch, epochs, steps_per_epoch),
             log=_due("log_epoch", config.log_epoch, epochs, steps_per_epoch),
-            histograms=_due("histogram_epoch", every, epochs, steps_per_epoch) if every else frozenset(),
+            histograms=_due("histogram_epoch", every, epochs, steps_per_epoch)
+            if every is not None
+            else frozenset(),
             batches_per_step=batches_per_step,
         )
 

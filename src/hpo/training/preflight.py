@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -75,7 +76,7 @@ def _quiet() -> Iterator[None]:
     """Let what a trial's log begins with be for trials."""
     logger = logging.getLogger("hpo.train")
     level = logger.level
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
@@ -92,7 +93,10 @@ def _evaluated(config: DictConfig, setup: Setup, val: Batches) -> dict[str, floa
 
 def _tried(config: DictConfig, batch: Batch, call: Any) -> Any:
     try:
-        return call()
+        with warnings.catch_warnings():
+            # shapes that torch would compare all the same, each number with all others
+            warnings.filterwarnings("error", message="Using a target size")
+            return call()
     except HpoError:
         raise
     except Exception as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import Dataset
@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from hpo.config import Amp
 from hpo.data.protocol import Splits
 from hpo.errors import ConfigError
-from hpo.nodes import describe_failure
+from hpo.nodes import describe_failure, is_node
 from hpo.records import DataSource
 from hpo.training.batches import Batches, make_batches, subsample
 from hpo.training.device import choose_device
@@ -172,9 +172,16 @@ def build_step(config: DictConfig, model: nn.Module, device: torch.device) -> Tr
 
 
 def build_loss(config: DictConfig, device: torch.device) -> LossFunction:
+    """The loss; without one, a step of the user's may do without."""
+    if not is_node(config.loss_config):
+        return _no_loss
     loss_function: LossFunction = build(config, "loss_config")
     # a module may hold tensors, such as the weights of classes
     return loss_function.to(device) if isinstance(loss_function, nn.Module) else loss_function
+
+
+def _no_loss(*_: Any) -> Tensor:
+    raise ConfigError("loss_config has no _target_, and the step uses it; choose an option: loss_config=...")
 
 
 def _optimizer_maker(config: DictConfig) -> Callable[[nn.Module], Optimizer]:

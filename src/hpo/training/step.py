@@ -177,7 +177,7 @@ class TrainingStep:
     def _loss(self, outputs: Any, target: Any) -> Tensor:
         try:
             loss = self.loss_function(outputs, target)
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        except (RuntimeError, ValueError, IndexError, TypeError, UserWarning) as error:
             raise ConfigError(
                 f"loss_config: {_name(self.loss_function)} cannot compare the model's output "
                 f"({described(outputs)}) with the target ({described(target)}): {error}"

@@ -64,7 +64,10 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise ConfigError(f"init_chkpt={path}: there is no such file") from error
     except Exception as error:  # whatever a damaged file makes of torch.load
-        raise ConfigError(f"init_chkpt={path} cannot be read: {str(error).splitlines()[0]}") from error
+        first_line = (str(error).splitlines() or [""])[0]
+        raise ConfigError(
+            f"init_chkpt={path} cannot be read as a checkpoint by torch.load: {type(error).__name__}: {first_line}"
+        ) from error
     weights = found.get("model", found) if isinstance(found, dict) else found
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise ConfigError(

@@ -94,6 +94,8 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _number(value: Any) -> float:
+    if isinstance(value, str | bytes):
+        raise TypeError(value)
     return value if type(value) in (int, float) else float(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,23 @@ def test_a_process_that_died_while_it_waited_is_no_trials_failure(tmp_path: Path
         launcher.stop(1)
         launcher.submit(TrialSpec(1))
         assert the_end(launcher).state is State.COMPLETE
+
+
+def test_a_later_job_of_a_number_is_not_taken_for_the_one_that_has_left(tmp_path: Path) -> None:
+    with opened("local", tasks.say_how_it_ended, tmp_path) as launcher:
+        stream = launcher._stream
+        ready = stream._selector.select
+        # the server's news before the trial's end of file, an order in which they may come
+        stream._selector.select = lambda timeout_s: sorted(
+            ready(timeout_s), key=lambda one: one[0].data is not None
+        )
+        launcher.submit(TrialSpec(0))
+        the_end(launcher)
+        both = [stream._pool._server, stream._running[0].process.reader]
+        while len(select.select(both, [], [], 60.0)[0]) < len(both):
+            pass
+        launcher.submit(TrialSpec(0))
+        assert the_end(launcher).metrics == {"loss": 2.0}
 
 
 def test_what_a_trial_prints_is_in_its_log(tmp_path: Path) -> None:
