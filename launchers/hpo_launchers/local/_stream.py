@@ -147,10 +147,11 @@ class LocalStream:
 
     def _poll(self, timeout_s: float | None) -> None:
         for key, _ in self._selector.select(timeout_s):
-            if key.data is None:
+            trial: _Trial | None = key.data
+            if trial is None:
                 self._hear()
-            elif self._running.get(key.data.number) is key.data:  # and not a later job of its number
-                self._read(key.data)
+            elif self._running.get(trial.number) is trial:  # and not a later job of its number
+                self._read(trial)
 
     def _hear(self) -> None:
         """Take the server's news."""
