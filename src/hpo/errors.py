@@ -2,6 +2,7 @@
 
 HpoError
 ├── ConfigError          the composed configuration does not make sense
+│   ├── NoExperimentError neither the sweeper nor the launcher is hpo's
 │   ├── SearchSpaceError a key, option or range of the search space
 │   └── TargetError      a `_target_` that may not run, or does not import
 ├── ExperimentError      the experiment directory: unwritable, full, or there already
@@ -24,6 +25,16 @@ class HpoError(Exception):
 
 class ConfigError(HpoError):
     """The composed configuration does not make sense."""
+
+
+class NoExperimentError(ConfigError):
+    """A trial is to run, and nobody has opened an experiment for it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "hpo's trials need hydra/sweeper=hpo, or one of hpo's launchers (hydra/launcher=local): "
+            "with neither there is no experiment directory"
+        )
 
 
 class SearchSpaceError(ConfigError):

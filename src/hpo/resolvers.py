@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hpo.errors import ConfigError
+from hpo.errors import NoExperimentError
 from hpo.overrides import encode_value
 from hpo.paths import ExperimentPaths
 
@@ -40,12 +40,9 @@ def _study_url(*, _root_: DictConfig) -> str:
 
 
 def _sweep_dir(*, _root_: DictConfig) -> str:
-    """Where Hydra puts the trials. Raises ConfigError where nobody has opened an experiment."""
+    """Where Hydra puts the trials. Raises NoExperimentError where nobody has opened an experiment."""
     if _root_.experiment_id is None:
-        raise ConfigError(
-            "hpo's trials need hydra/sweeper=hpo, or one of hpo's launchers (hydra/launcher=local): "
-            "with neither there is no experiment directory"
-        )
+        raise NoExperimentError
     return str(ExperimentPaths(Path(_root_.experiment_dir), str(_root_.experiment_id)).root)
 
 

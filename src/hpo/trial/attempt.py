@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hpo.errors import ConfigError, HpoError, TrialError
+from hpo.errors import HpoError, NoExperimentError, TrialError
 from hpo.objectives import objective_values, objectives
 from hpo.paths import TrialPaths
 from hpo.recording.protocol import Recorder
@@ -55,10 +55,7 @@ def run_trial(config: DictConfig) -> float | list[float] | None:
         run_check(config, current_link.get())
         return None
     if config.experiment_id is None:
-        raise ConfigError(
-            "hpo's trials need hydra/sweeper=hpo, or one of hpo's launchers (hydra/launcher=local): "
-            "with neither there is no experiment directory"
-        )
+        raise NoExperimentError
     ended = run_attempt(config, TrialPaths(Path(HydraConfig.get().runtime.output_dir)), current_link.get())
     if config.run_task == TEST_TASK:
         return None
