@@ -149,7 +149,12 @@ def test_yaml_that_cannot_be_read_is_one_message_with_its_file(
 
 @pytest.mark.usefixtures("project")
 def test_the_installed_command_finds_the_projects_package_as_well(tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).with_name("hpo")), *SEARCH, "task._target_=mytasks.fails_below_zero"]
+    command = [
+        str(Path(sys.executable).with_name("hpo")),
+        *SEARCH,
+        "task._target_=mytasks.fails_below_zero",
+        "random_seed=1",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -133,6 +133,8 @@ class RunConfig:
     optim_metrics: dict[str, Direction | None] = field(default_factory=dict)
     # dotted key -> sweep, for example `interval(0.0, 0.9)` or a list of choices
     search_space: Any = field(default_factory=dict)
+    # gives up trials that will lose; a node of an Optuna pruner, null for none
+    pruner: Any = None
     # trials that are run to an end
     total_trials: int = 20
     # trials that run at the same time

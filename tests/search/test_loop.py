@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 from optuna.distributions import FloatDistribution
+from optuna.pruners import ThresholdPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from hpo.errors import ObjectiveError
 from hpo.experiment.experiment import Experiment
-from hpo.search.loop import search
+from hpo.search.loop import Search as Loop
 from hpo.search.stream import Stream
 from hpo.search.study import Study
 from tests.search.scripted_stream import ScriptedStream
@@ -31,16 +32,18 @@ def run(experiment: Experiment) -> Iterator[Search]:
     studies = []
 
     def of(stream: Stream, *, total_trials: int, concurrent_trials: int = 2, fixed: Any = ()) -> Study:
-        study = Study(RandomSampler(seed=1), SPACE, experiment.objectives, experiment.paths.study_db)
+        study = Study(
+            lambda number: RandomSampler(seed=number), SPACE, experiment.objectives, experiment.paths.study_db
+        )
         studies.append(study)
-        search(
+        Loop(
             study,
             stream,
             experiment,
             fixed=fixed,
             total_trials=total_trials,
             concurrent_trials=concurrent_trials,
-        )
+        ).run()
         return study
 
     yield of
@@ -120,6 +123,16 @@ def test_a_missing_objective_ends_the_search_at_its_first_report_or_end(run: Sea
         run(stream, total_trials=10)
 
     assert len(stream.submitted) == 2
+
+
+def test_a_trial_that_will_lose_is_told_to_stop_once(experiment: Experiment) -> None:
+    pruner = ThresholdPruner(upper=1.5)
+    study = Study(lambda number: RandomSampler(seed=number), SPACE, experiment.objectives, pruner=pruner)
+    stream = ScriptedStream(2, loss, num_reports=3)
+
+    Loop(study, stream, experiment, fixed=(), total_trials=4, concurrent_trials=2).run()
+
+    assert [call for call in stream.calls if "prune" in call] == ["prune 2", "prune 3"]
 
 
 def test_a_budget_of_nothing_asks_for_nothing(run: Search) -> None:

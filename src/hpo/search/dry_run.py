@@ -37,7 +37,7 @@ def describe(config: DictConfig, distributions: Mapping[str, BaseDistribution], 
         digest = f" (SHA-256 {source.digest[:12]}...)" if source.digest else ""
         lines += ["data:", f"  {source.name}{digest}"]
         lines += [f"  WARNING: {source.warning}"] if source.warning else []
-    study = Study(choice.sampler, distributions, wanted)
+    study = Study(choice.sampler_for, distributions, wanted)
     shown = min(total, _NUM_PROPOSALS)
     lines.append(f"first {shown} of {total} trials, {config.concurrent_trials} at a time:")
     for _ in range(shown):

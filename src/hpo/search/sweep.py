@@ -12,6 +12,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
+from optuna.pruners import BasePruner
 from sqlalchemy.exc import OperationalError
 
 from hpo.errors import HpoError
@@ -19,13 +20,15 @@ from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import OF_A_DISK, check_new, unwritable
 from hpo.experiment.experiment import Experiment
+from hpo.objectives import objectives
 from hpo.records import DataSource, State
 from hpo.search.batches import BatchStream
 from hpo.search.check import check_space
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
-from hpo.search.loop import search
+from hpo.search.loop import Search
 from hpo.search.preflight import preflight
+from hpo.search.pruner import build_pruner
 from hpo.search.sampler import SamplerChoice, build_sampler
 from hpo.search.space import SearchSpace, read_space
 from hpo.search.stream import Stream
@@ -52,6 +55,7 @@ def sweep(
     check_space(space, config, context.config_loader)
     check_config(config)
     choice = build_sampler(sampler_config, space.distributions, config.random_seed)
+    pruner = build_pruner(config.pruner, objectives(config))
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = dict(space.sweeps)
     if config.dry_run:
@@ -69,12 +73,17 @@ def sweep(
             )
             # before the experiment is: trials that still run are part of it
             with _closing(stream):
-                _run(config, space, choice, stream, experiment)
+                _run(config, space, choice, pruner, stream, experiment)
     finish(experiment)
 
 
 def _run(
-    config: DictConfig, space: SearchSpace, choice: SamplerChoice, stream: Stream, experiment: Experiment
+    config: DictConfig,
+    space: SearchSpace,
+    choice: SamplerChoice,
+    pruner: BasePruner | None,
+    stream: Stream,
+    experiment: Experiment,
 ) -> None:
     for argument in space.pinned:
         experiment.say(f"{argument}: pinned by the command line, it leaves the search space")
@@ -85,21 +94,22 @@ def _run(
         experiment.say(f"the grid has {total_trials} points, fewer than total_trials={config.total_trials}")
     fixed = (*space.fixed, *experiment.fixed_overrides())
     study = Study(
-        choice.sampler,
+        choice.sampler_for,
         space.distributions,
         experiment.objectives,
         experiment.paths.study_db,
         experiment.paths.experiment_id,
+        pruner,
     )
     try:
-        search(
+        Search(
             study,
             stream,
             experiment,
             fixed=fixed,
             total_trials=total_trials,
             concurrent_trials=config.concurrent_trials,
-        )
+        ).run()
     finally:
         study.close()
     test_best(experiment, stream, fixed)
