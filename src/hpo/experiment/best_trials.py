@@ -1,4 +1,4 @@
-"""best_trial.yaml, or best_trials.yaml: the best so far, with all that is needed to use it or to train it again."""
+"""best_trial.yaml, or best_trials.yaml: the best so far, with all that it takes to use it or train it again."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class BestTrials:
         self._launch = Launch.of(config)
         self._num_threads: int = config.threads_per_trial
         self._shared = frozenset(shared)
+        self._working_directory = str(Path.cwd())
         self._overrides: dict[int, tuple[str, ...]] = {}
         # each member's part of the file: a large set changes with every other trial
         self._written: dict[int, str] = {}
@@ -76,12 +77,12 @@ class BestTrials:
             "directory": str(paths.root),
             "checkpoint": str(checkpoint) if checkpoint else None,
             "command": self._launch.command(self._overrides.pop(number), self._num_threads),
-            "working_directory": str(Path.cwd()),
+            "working_directory": self._working_directory,
         }
         return dict(without_passwords(entry))
 
 
 def _newest(paths: TrialPaths) -> Path | None:
-    """The newest of the best checkpoints: two are there when the trial died between writing one and removing one."""
+    """The newest of the best checkpoints; of a trial that died while it replaced one, both are there."""
     found = paths.best_checkpoints.glob("*.pt")
     return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)

@@ -30,7 +30,9 @@ experiments = sa.Table(
     sa.Column("config_hash", sa.String, nullable=False),
     sa.Column("search_space", sa.Text, nullable=False),  # JSON
     sa.Column("optim_metrics", sa.Text, nullable=False),  # JSON
-    sa.Column("best_trials", sa.Text, nullable=False, default="[]"),  # JSON: numbers; several for several objectives
+    sa.Column(
+        "best_trials", sa.Text, nullable=False, default="[]"
+    ),  # JSON: numbers; several for several objectives
     sa.Column("random_seed", sa.Integer, nullable=False),
     sa.Column("data_source", sa.String),
     sa.Column("data_digest", sa.String),
