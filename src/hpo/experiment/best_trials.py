@@ -37,8 +37,8 @@ class BestTrials:
 
     def prepared(self, spec: TrialSpec) -> None:
         """Keep what a trial is composed with, until it has ended and is not among the best."""
-        # a single run has no overrides but the command line's
-        given = spec.overrides or self._launch.overrides
+        # the trial of a single run is not composed anew: it has the command line's as they stand
+        given = spec.overrides if spec.fixed else (*self._launch.overrides, *spec.overrides)
         self._overrides[spec.number] = tuple(text for text in given if text not in self._shared)
 
     def ended(self, number: int, best: Mapping[int, TrialProgress]) -> bool:
