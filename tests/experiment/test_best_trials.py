@@ -22,6 +22,8 @@ from tests.conftest import new_experiment
 Make = Callable[..., DictConfig]
 Open = Callable[..., Experiment]
 
+# more than a line of YAML, with what would have to be quoted there
+LONG = ("+recorder={a: 1, b: 'it\\'s # é'}", f"notes='{'words ' * 30}'")
 TWO = {"optim_metrics": {"loss": "min", "score": "max"}}
 
 
@@ -41,7 +43,7 @@ def open_one(quadratic: Make) -> Iterator[Open]:
 def end(experiment: Experiment, number: int, state: State = State.COMPLETE, **metrics: float) -> None:
     params = {"task.x": 0.5 * number, "+kind": "a b"}
     given = ("+experiment=quadratic", "total_trials=4")
-    overrides = (*given, *experiment.fixed_overrides(), f"task.x={0.5 * number}", "+kind='a b'")
+    overrides = (*given, *LONG, *experiment.fixed_overrides(), f"task.x={0.5 * number}", "+kind='a b'")
     experiment.prepare(TrialSpec(number, given, params, overrides))
     experiment.record(Ended(number, state, metrics))
 
@@ -56,11 +58,22 @@ def test_the_best_trial_is_on_disk_with_what_it_takes_to_use_it(open_one: Open) 
     experiment = open_one()
     end(experiment, 3, loss=2.0, f1=0.5)
 
-    best = yaml.safe_load(experiment.paths.best_trial.read_text())
+    text = experiment.paths.best_trial.read_text()
+    best = yaml.safe_load(text)
 
     paths = experiment.trial(3)
+    assert best["command"] in text.splitlines()[-2], "it can be copied from the file"
     assert shlex.split(best.pop("command")) == [
-        *("python", "-m", "hpo", "+experiment=quadratic", "task.x=1.5", "+kind='a b'", "threads_per_trial=1"),
+        *(
+            "python",
+            "-m",
+            "hpo",
+            "+experiment=quadratic",
+            *LONG,
+            "task.x=1.5",
+            "+kind='a b'",
+            "threads_per_trial=1",
+        ),
     ]
     assert list(best.items()) == [
         ("trial_id", paths.root.name),

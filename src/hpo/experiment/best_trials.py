@@ -13,7 +13,7 @@ from hpo.experiment.retrain import Launch
 from hpo.objectives import Objective, objective_values
 from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.records import TrialSpec
-from hpo.resolved import to_yaml, without_passwords
+from hpo.resolved import Verbatim, to_yaml, without_passwords
 from hpo.trial.metadata import replace_text
 
 
@@ -76,10 +76,13 @@ class BestTrials:
             "metrics": metrics,
             "directory": str(paths.root),
             "checkpoint": str(checkpoint) if checkpoint else None,
-            "command": self._launch.command(self._overrides.pop(number), self._num_threads),
+        }
+        command = self._launch.command(self._overrides.pop(number), self._num_threads)
+        return {
+            **without_passwords(entry),
+            "command": Verbatim(command),
             "working_directory": self._working_directory,
         }
-        return dict(without_passwords(entry))
 
 
 def _newest(paths: TrialPaths) -> Path | None:
