@@ -89,7 +89,8 @@ class Report:
 class Ended:
     """A trial came to its end: `metrics` at the best iteration, `reason` in one line, `traceback` in full.
 
-    `result` is Hydra's JobReturn where the launcher has one.
+    `result` is Hydra's JobReturn where the launcher has one. `is_feasible` is False where a soft constraint is
+    broken: the trial is never among the best.
     """
 
     number: int
@@ -99,6 +100,7 @@ class Ended:
     traceback: str | None = None
     result: Any = None
     time: float = field(default_factory=time.time)
+    is_feasible: bool = True
 
 
 Event = Started | Report | Ended

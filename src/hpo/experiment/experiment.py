@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 
 from hpo.config import Verbose
 from hpo.devices import cuda_devices
+from hpo.experiment.best_trials import BestTrials
 from hpo.experiment.checks import check_config
 from hpo.experiment.directory import new_directory
 from hpo.experiment.identity import config_hash, trial_id
@@ -61,6 +62,7 @@ class Experiment:
             self._db.open_experiment(self._row(values))
             self._log = SchedulerLog(paths.log, silent=config.verbose == Verbose.silent)
         self.progress = Progress(paths, self.objectives, self._source)
+        self._best = BestTrials(paths, self.objectives, config, self.fixed_overrides())
         self._seed = config.random_seed
         self._reports: list[Report] = []
         self._last_flush = time.monotonic()
@@ -98,6 +100,7 @@ class Experiment:
         )
         self._db.add_trial(spec, name, self._source.name if self._source else None)
         self.progress.waiting(spec, name)
+        self._best.prepared(spec)
         return replace(spec, subdir=name)
 
     def trial(self, number: int) -> TrialPaths:
@@ -119,6 +122,9 @@ class Experiment:
             self.flush()
             self._db.end_trial(event)
             LOGGER.log(*self.progress.ended(event))
+            best = self.progress.best_trials()
+            if self._best.ended(event.number, {number: self.progress.trial(number) for number in best}):
+                self._db.set_best_trials(best)
         self.flush_if_due()
 
     def record_test(self, ended: Ended) -> None:
