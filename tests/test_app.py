@@ -223,7 +223,15 @@ def test_a_metric_that_no_evaluation_produces_ends_the_experiment_with_those_the
 
 
 def test_a_search_leaves_a_whole_experiment_and_shows_the_best_trial(cli: Cli, tmp_path: Path) -> None:
-    done = cli(*QUADRATIC, "-m", "total_trials=5", "task.y=-1", "task.x=choice(2,5,9)", "notes='a, b: \"c\"'")
+    done = cli(
+        *QUADRATIC,
+        "-m",
+        "total_trials=5",
+        "task.y=-1",
+        "task.x=choice(2,5,9)",
+        "duplicates=run",
+        "notes='a, b: \"c\"'",
+    )
 
     assert (done.returncode, done.stderr) == (0, "")
     paths = the_experiment(tmp_path)

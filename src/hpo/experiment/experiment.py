@@ -103,6 +103,14 @@ class Experiment:
         self._best.prepared(spec)
         return replace(spec, subdir=name)
 
+    def reject(self, spec: TrialSpec, ended: Ended) -> None:
+        """Keep a proposal that is never run: it has a row and a line in mp.log, and no directory."""
+        name = trial_id(spec.number, self._digest, spec.params)
+        self._db.add_trial(spec, name, self._source.name if self._source else None)
+        self._db.end_trial(ended)
+        self.progress.waiting(spec, name)
+        LOGGER.log(*self.progress.ended(ended))
+
     def trial(self, number: int) -> TrialPaths:
         return self.paths.trial(self.progress.trial_id(number))
 

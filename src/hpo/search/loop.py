@@ -9,8 +9,9 @@ from hpo.experiment.experiment import Experiment
 from hpo.objectives import objective_values
 from hpo.overrides import encode
 from hpo.records import Ended, Event, Report, State, Stop, TrialSpec
+from hpo.search.proposals import Proposals, Rejected
 from hpo.search.stream import Stream
-from hpo.search.study import Study
+from hpo.search.study import Proposal, Study
 
 _WAIT_S = 0.25
 _FLUSH_S = 0.25
@@ -27,6 +28,7 @@ class Search:
         study: Study,
         stream: Stream,
         experiment: Experiment,
+        proposals: Proposals,
         *,
         fixed: Sequence[str],
         total_trials: int,
@@ -34,13 +36,15 @@ class Search:
     ) -> None:
         self._study = study
         self._stream = stream
+        self._proposals = proposals
         self._experiment = experiment
         self._fixed = tuple(fixed)
         self._total_trials = total_trials
         self._num_slots = min(stream.capacity, concurrent_trials)
-        self._num_proposed = 0
+        self._num_ended = 0
         self._running: set[int] = set()
         self._stopped: set[int] = set()
+        self._is_open = True
         self._last_flush = time.monotonic()
 
     def run(self) -> None:
@@ -49,24 +53,35 @@ class Search:
         Raises ObjectiveError when a trial reports metrics without an objective.
         """
         while True:
-            while len(self._running) < self._num_slots and self._num_proposed < self._total_trials:
-                self._start_next()
+            self._fill()
             if not self._running:
                 return
             self._stream.wait(self._hear, _WAIT_S)
             self._flush_if_due()
 
-    def _start_next(self) -> None:
-        proposal = self._study.ask()
-        spec = TrialSpec(
+    def _fill(self) -> None:
+        """Start a trial in each free slot, as far as the budget and the space go."""
+        while self._is_open and len(self._running) < self._num_slots:
+            if self._num_ended + len(self._running) >= self._total_trials:
+                return
+            proposed = self._proposals.next()
+            if isinstance(proposed, Rejected):
+                ended = Ended(proposed.proposal.number, proposed.state, reason=proposed.reason)
+                self._experiment.reject(self._spec(proposed.proposal), ended)
+            else:
+                self._running.add(proposed.number)
+                self._stream.submit(self._experiment.prepare(self._spec(proposed)))
+            if self._proposals.exhausted is not None:
+                self._is_open = False
+                self._experiment.say(self._proposals.exhausted)
+
+    def _spec(self, proposal: Proposal) -> TrialSpec:
+        return TrialSpec(
             number=proposal.number,
             fixed=self._fixed,
             params=proposal.params,
             overrides=(*self._fixed, *encode(proposal.params)),
         )
-        self._num_proposed += 1
-        self._running.add(proposal.number)
-        self._stream.submit(self._experiment.prepare(spec))
 
     def _hear(self, event: Event) -> None:
         self._experiment.record(event)
@@ -77,6 +92,8 @@ class Search:
             is_complete = event.state is State.COMPLETE
             values = objective_values(self._experiment.objectives, event.metrics) if is_complete else ()
             self._study.tell(event.number, event.state, values)
+            self._proposals.heard(event, values)
+            self._num_ended += event.state.is_finished
 
     def _judge(self, report: Report) -> None:
         value = objective_values(self._experiment.objectives, report.metrics)[0]
@@ -91,4 +108,5 @@ class Search:
         if time.monotonic() - self._last_flush > _FLUSH_S:
             self._study.flush()
             self._experiment.flush()
-            self._last_flush = time.monotonic()
+            self._is_open = True
+        self._last_flush = time.monotonic()

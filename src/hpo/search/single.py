@@ -17,6 +17,7 @@ from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
 from hpo.search.inline import InlineStream
 from hpo.search.loop import Search
+from hpo.search.proposals import Proposals
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
 from hpo.search.sweep import finish, opened
@@ -50,7 +51,8 @@ def run_single(config: DictConfig) -> None:
             experiment.paths.experiment_id,
         )
         try:
-            Search(study, stream, experiment, fixed=(), total_trials=1, concurrent_trials=1).run()
+            proposals = Proposals(study, (), config.duplicates)
+            Search(study, stream, experiment, proposals, fixed=(), total_trials=1, concurrent_trials=1).run()
         finally:
             study.close()
         test_best(experiment, stream, ())

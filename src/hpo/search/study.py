@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
@@ -74,9 +75,12 @@ class Study:
         self._known_attributes: dict[int, frozenset[str]] = {}
         self._file = StudyFile(path, name, self._study.directions) if path else None
 
-    def ask(self) -> Proposal:
-        """The next proposal, which is on disk when this returns."""
-        self._study.sampler = self._sampler_for(len(self._study.get_trials(deepcopy=False)))
+    def ask(self, planned: Mapping[str, Value] | None = None, *, at_random: bool = False) -> Proposal:
+        """The next proposal, which is on disk when this returns; what `planned` gives is taken from there."""
+        number = len(self._study.get_trials(deepcopy=False))
+        self._study.sampler = RandomSampler(seed=number) if at_random else self._sampler_for(number)
+        if planned is not None:
+            self._study.enqueue_trial(dict(planned))
         trial = self._study.ask(self._distributions)
         frozen = self._memory.get_trial(trial._trial_id)
         self._trials[trial.number] = trial
@@ -126,6 +130,18 @@ class Study:
         if self._file:
             self._file.end(frozen, self._known_attributes.pop(number))
             self._file.copy_attributes(self._memory, self._study._study_id)
+
+    def reject(
+        self, number: int, state: State, values: Sequence[float], attributes: Mapping[str, Value | list[float]]
+    ) -> None:
+        """End a proposal that is never run, as pruned, or as complete with `values` that are known.
+
+        Its user attributes say so: `state` is its own, and `attributes`.
+        """
+        trial = self._trials[number]
+        for key, value in ({"state": state.value} | dict(attributes)).items():
+            trial.set_user_attr(key, value)
+        self.tell(number, State.COMPLETE if values else State.PRUNED_POOR_PERFORMANCE, values)
 
     def close(self) -> None:
         if self._file:

@@ -32,6 +32,7 @@ _PARAMS = _table(models.TrialParamModel)
 _VALUES = _table(models.TrialValueModel)
 _INTERMEDIATE_VALUES = _table(models.TrialIntermediateValueModel)
 _SYSTEM_ATTRIBUTES = _table(models.TrialSystemAttributeModel)
+_USER_ATTRIBUTES = _table(models.TrialUserAttributeModel)
 
 
 class StudyFile:
@@ -92,6 +93,7 @@ class StudyFile:
             self._write_reports(connection)
             _insert(connection, _VALUES, _value_rows(trial_id, trial))
             _insert(connection, _SYSTEM_ATTRIBUTES, _attribute_rows(trial_id, new_attributes))
+            _insert(connection, _USER_ATTRIBUTES, _attribute_rows(trial_id, trial.user_attrs))
             connection.execute(
                 _TRIALS.update().where(_TRIALS.c.trial_id == trial_id),
                 {"state": trial.state, "datetime_complete": _utc(trial.datetime_complete)},
