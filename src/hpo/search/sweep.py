@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -14,6 +13,7 @@ from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy.exc import OperationalError
 
+from hpo.ending import NoneCompleted
 from hpo.errors import HpoError
 from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
@@ -31,8 +31,6 @@ from hpo.search.space import SearchSpace, read_space
 from hpo.search.stream import Stream
 from hpo.search.study import Study
 from hpo.terminal import show
-
-NONE_COMPLETED = 1
 
 
 def sweep(
@@ -148,4 +146,4 @@ def finish(experiment: Experiment) -> None:
     """Show the summary; exit with status 1 when no trial completed."""
     show(experiment.progress.summary())
     if not experiment.progress.num_complete:
-        sys.exit(NONE_COMPLETED)
+        raise NoneCompleted
