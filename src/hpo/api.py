@@ -57,19 +57,19 @@ def run(
     """Run `python -m hpo +experiment=<experiment> <overrides> --multirun` in this process, to its end.
 
     `overrides` are strings as on the command line, without a shell's quotes: `["total_trials=20"]`. Without
-    `multirun` one trial is trained with the configured values. With `dry_run` the space and the first proposals are
-    shown, nothing is started, and None is returned.
+    `multirun` one trial is trained with the configured values. With `dry_run` the space and the first proposals
+    are shown, nothing is started, and None is returned.
 
     The experiment comes back also when no trial completed: look at its `state` and `best_trial`. Raises HpoError
     for what the command would exit with status 2 for; KeyboardInterrupt passes, and the experiment that it
-    interrupted stays on disk. A SIGTERM or SIGHUP closes the experiment first and then does what it would have done.
-    One run at a time in a process; any thread may call.
+    interrupted stays on disk. A SIGTERM or SIGHUP closes the experiment first and then does what it would have
+    done. One run at a time in a process; any thread may call.
     """
     arguments = _arguments(experiment, overrides, multirun=multirun, dry_run=dry_run)
     if not _at_work.acquire(blocking=False):
         raise HpoError(
-            "hpo.run is at work in this process, and Hydra's state is one for all its threads: call it again when the "
-            "first call has returned, or from another process"
+            "hpo.run is at work in this process, and Hydra's state is one for all its threads: call it again when "
+            "the first call has returned, or from another process"
         )
     try:
         with noting_opened() as opened:
@@ -79,7 +79,9 @@ def run(
     if dry_run:
         return None
     if not opened:
-        raise ConfigError("the configuration sets dry_run, which opens no experiment: call hpo.run(..., dry_run=True)")
+        raise ConfigError(
+            "the configuration sets dry_run, which opens no experiment: call hpo.run(..., dry_run=True)"
+        )
     return load(opened[-1])
 
 
@@ -92,8 +94,8 @@ def _arguments(experiment: str | None, overrides: Sequence[str], *, multirun: bo
             raise ConfigError(f"overrides must be strings such as 'total_trials=20', but one is {override!r}")
         if override.startswith("-"):
             raise ConfigError(
-                f"overrides holds {override!r}, an option of the command: hpo.run has multirun=... and dry_run=... "
-                "instead, and the others are the command's alone"
+                f"overrides holds {override!r}, an option of the command: hpo.run has multirun=... and dry_run=... instead, "
+                "and the others are the command's alone"
             )
         arguments.append(override)
     if dry_run:
@@ -111,6 +113,7 @@ def _execute(arguments: Sequence[str]) -> None:
     # a notebook moves to another folder, and its user mends pyproject.toml
     allowed_targets.cache_clear()
     num_frozen = gc.get_freeze_count()
+    environment = dict(os.environ)
     try:
         with _signals(), _hydra_set_aside():
             execute(arguments)
@@ -120,6 +123,9 @@ def _execute(arguments: Sequence[str]) -> None:
         signal.raise_signal(error.number)
         raise
     finally:
+        # trials in this process have set their number of threads
+        os.environ.clear()
+        os.environ.update(environment)
         if not num_frozen:
             # the search freezes what there is, for a process that ends with it
             gc.unfreeze()

@@ -87,12 +87,3 @@ class TrialPaths:
 
     def best_checkpoint(self, iteration: int) -> Path:
         return self.best_checkpoints / f"best_checkpoint_{iteration}.pt"
-
-    @property
-    def checkpoint_to_load(self) -> Path | None:
-        """The newest best checkpoint, or the newest of all where there is none yet; None without checkpoints."""
-        for folder in (self.best_checkpoints, self.checkpoints):
-            found = max(folder.glob("*.pt"), key=lambda path: int(path.stem.rpartition("_")[2]), default=None)
-            if found is not None:
-                return found
-        return None

@@ -7,7 +7,7 @@ import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _BUSY_TIMEOUT_S = 10.0
 _TRIALS = (
-    "SELECT number, trial_id, state, params, metrics, test_metrics, config, reason, traceback, started_at, ended_at "
-    "FROM trials WHERE experiment_id = ? ORDER BY number"
+    "SELECT number, trial_id, state, params, metrics, test_metrics, config, reason, traceback, started_at, "
+    "ended_at FROM trials WHERE experiment_id = ? ORDER BY number"
 )
 
 
@@ -34,9 +34,9 @@ _TRIALS = (
 class SavedTrial:
     """One trial as it stood when it was read.
 
-    `metrics` are those at the best iteration, `values` the objectives among them (empty as long as there are none),
-    `test_metrics` what the best trial reached on data held back, `config` its run configuration (None before its
-    start). Times are UTC.
+    `metrics` are those at the best iteration, `values` the objectives among them (empty as long as there are
+    none), `test_metrics` what the best trial reached on data held back, `config` its run configuration (None
+    before its start). Times are UTC.
     """
 
     number: int
@@ -47,9 +47,9 @@ class SavedTrial:
     test_metrics: Mapping[str, float]
     values: tuple[float, ...]
     directory: Path
-    config: Mapping[str, Any] | None
+    config: Mapping[str, Any] | None = field(repr=False)
     reason: str | None
-    traceback: str | None
+    traceback: str | None = field(repr=False)
     started: datetime | None
     ended: datetime | None
 
@@ -68,7 +68,12 @@ class SavedTrial:
     @property
     def checkpoint(self) -> Path | None:
         """The best checkpoint, for `torch.load(path, map_location="cpu")`; the newest where there is no best."""
-        return TrialPaths(self.directory).checkpoint_to_load
+        paths = TrialPaths(self.directory)
+        for folder in (paths.best_checkpoints, paths.checkpoints):
+            found = max(folder.glob("*.pt"), key=lambda path: int(path.stem.rpartition("_")[2]), default=None)
+            if found is not None:
+                return found
+        return None
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,9 @@ class SavedExperiment:
     def open(cls, directory: Path) -> SavedExperiment:
         """Raises ExperimentError that says what was looked for when `directory` holds no experiment."""
         opened = cls(directory.absolute())
-        if not opened._paths.state_db.is_file():
-            raise ExperimentError(_not_there(opened._paths))
+        # another name than an experiment's would lead to the files of a neighbour
+        if opened._paths.root != opened.directory or not opened._paths.state_db.is_file():
+            raise ExperimentError(_not_there(opened.directory))
         opened.state  # noqa: B018 - a file that is no state database is told here
         return opened
 
@@ -133,7 +139,7 @@ class SavedExperiment:
         return [trial for trial in able if not any(_dominates(other, trial, objectives) for other in able)]
 
     def dataframe(self) -> pandas.DataFrame:
-        """One row a trial: number, trial_id, state, `params_<key>`, the metrics, times, duration_s, reason, directory.
+        """One row a trial: number, trial_id, state, `params_<key>`, metrics, times, duration_s, reason, directory.
 
         Needs pandas: `pip install 'hpo[analysis]'`.
         """
@@ -261,13 +267,18 @@ def _pandas() -> Any:
     try:
         import pandas
     except ModuleNotFoundError as error:
-        raise HpoError(f"dataframes need {error.name}, which is not installed: pip install 'hpo[analysis]'") from error
+        raise HpoError(
+            f"dataframes need {error.name}, which is not installed: pip install 'hpo[analysis]'"
+        ) from error
     return pandas
 
 
-def _not_there(paths: ExperimentPaths) -> str:
-    if not paths.root.exists():
-        return f"{paths.root} does not exist: there is no experiment to load"
-    told = f"{paths.root} is no experiment: its state database {paths.state_db} is not there"
-    inside = sorted(path.name for path in paths.root.glob(f"{EXPERIMENT_PREFIX}*"))
+def _not_there(directory: Path) -> str:
+    if not directory.exists():
+        return f"{directory} does not exist: there is no experiment to load"
+    if not directory.name.startswith(EXPERIMENT_PREFIX):
+        told = f"{directory} is no experiment: its name would be {EXPERIMENT_PREFIX}<experiment_id>"
+    else:
+        told = f"{directory} is no experiment: its state database {ExperimentPaths.of(directory).state_db} is not there"
+    inside = sorted(path.name for path in directory.glob(f"{EXPERIMENT_PREFIX}*"))
     return f"{told}\nExperiments in it: {', '.join(inside)}" if inside else told
