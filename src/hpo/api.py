@@ -94,8 +94,8 @@ def _arguments(experiment: str | None, overrides: Sequence[str], *, multirun: bo
             raise ConfigError(f"overrides must be strings such as 'total_trials=20', but one is {override!r}")
         if override.startswith("-"):
             raise ConfigError(
-                f"overrides holds {override!r}, an option of the command: hpo.run has multirun=... and dry_run=... instead, "
-                "and the others are the command's alone"
+                f"overrides holds {override!r}, an option of the command: hpo.run has multirun=... and "
+                "dry_run=... instead, and the others are the command's alone"
             )
         arguments.append(override)
     if dry_run:

@@ -1,4 +1,4 @@
-"""One run from its arguments to its end, for the command and for `hpo.run`: composes the configuration, runs it."""
+"""One run from its arguments to its end, shared by the command and `hpo.run`."""
 
 from __future__ import annotations
 

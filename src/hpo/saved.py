@@ -279,6 +279,7 @@ def _not_there(directory: Path) -> str:
     if not directory.name.startswith(EXPERIMENT_PREFIX):
         told = f"{directory} is no experiment: its name would be {EXPERIMENT_PREFIX}<experiment_id>"
     else:
-        told = f"{directory} is no experiment: its state database {ExperimentPaths.of(directory).state_db} is not there"
+        state_db = ExperimentPaths.of(directory).state_db
+        told = f"{directory} is no experiment: its state database {state_db} is not there"
     inside = sorted(path.name for path in directory.glob(f"{EXPERIMENT_PREFIX}*"))
     return f"{told}\nExperiments in it: {', '.join(inside)}" if inside else told
