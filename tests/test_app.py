@@ -149,7 +149,12 @@ def test_yaml_that_cannot_be_read_is_one_message_with_its_file(
 
 @pytest.mark.usefixtures("project")
 def test_the_installed_command_finds_the_projects_package_as_well(tmp_path: Path) -> None:
-    command = [str(Path(sys.executable).with_name("hpo")), *SEARCH, "task._target_=mytasks.fails_below_zero"]
+    command = [
+        str(Path(sys.executable).with_name("hpo")),
+        *SEARCH,
+        "task._target_=mytasks.fails_below_zero",
+        "random_seed=1",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -218,7 +223,15 @@ def test_a_metric_that_no_evaluation_produces_ends_the_experiment_with_those_the
 
 
 def test_a_search_leaves_a_whole_experiment_and_shows_the_best_trial(cli: Cli, tmp_path: Path) -> None:
-    done = cli(*QUADRATIC, "-m", "total_trials=5", "task.y=-1", "task.x=choice(2,5,9)", "notes='a, b: \"c\"'")
+    done = cli(
+        *QUADRATIC,
+        "-m",
+        "total_trials=5",
+        "task.y=-1",
+        "task.x=choice(2,5,9)",
+        "duplicates=run",
+        "notes='a, b: \"c\"'",
+    )
 
     assert (done.returncode, done.stderr) == (0, "")
     paths = the_experiment(tmp_path)

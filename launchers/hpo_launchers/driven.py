@@ -13,7 +13,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from hpo.ending import at_end
-from hpo.records import Ended, TrialSpec
+from hpo.records import Ended, Event, TrialSpec
 from hpo.search.stream import Stream
 from hpo_launchers import execution
 
@@ -63,12 +63,15 @@ class Driver:
         for number, overrides in enumerate(job_overrides, start=initial_job_idx):
             log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
             stream.submit(self._spec(number, overrides))
+
+        def hear(event: Event) -> None:
+            if self._sweep is not None:
+                self._sweep.record(event)
+            if isinstance(event, Ended):
+                returns[event.number] = event.result
+
         while len(returns) < len(job_overrides):
-            for event in stream.wait():
-                if self._sweep is not None:
-                    self._sweep.record(event)
-                if isinstance(event, Ended):
-                    returns[event.number] = event.result
+            stream.wait(hear)
         return [returns[number] for number in sorted(returns)]
 
     def _spec(self, number: int, overrides: Sequence[str]) -> TrialSpec:

@@ -24,6 +24,14 @@ class Amp(Enum):
     bf16 = "bf16"
 
 
+class Duplicates(Enum):
+    """What becomes of a proposal that equals a trial which is complete or runs."""
+
+    skip = "skip"
+    run = "run"
+    reuse = "reuse"
+
+
 class Verbose(Enum):
     """What the terminal shows: a line per trial event, or the summary alone."""
 
@@ -133,6 +141,12 @@ class RunConfig:
     optim_metrics: dict[str, Direction | None] = field(default_factory=dict)
     # dotted key -> sweep, for example `interval(0.0, 0.9)` or a list of choices
     search_space: Any = field(default_factory=dict)
+    # gives up trials that will lose; a node of an Optuna pruner, null for none
+    pruner: Any = None
+    # the configured values are tried first, where they are in the search space
+    try_defaults_first: bool = True
+    # a proposal that equals another trial: skip it, run it, or reuse (tell the sampler the values that are known)
+    duplicates: Duplicates = Duplicates.skip
     # trials that are run to an end
     total_trials: int = 20
     # trials that run at the same time

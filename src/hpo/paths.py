@@ -37,6 +37,14 @@ class ExperimentPaths:
         return self.root / "default_config.yaml"
 
     @property
+    def best_trial(self) -> Path:
+        return self.root / "best_trial.yaml"
+
+    @property
+    def best_trials(self) -> Path:
+        return self.root / "best_trials.yaml"
+
+    @property
     def log(self) -> Path:
         return self.root / "mp.log"
 

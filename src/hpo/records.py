@@ -33,6 +33,20 @@ class State(StrEnum):
         return self in (State.COMPLETE, State.FAIL) or self.is_pruned
 
 
+class Stop(StrEnum):
+    """Why the scheduler asks a trial to end, and so what becomes of it."""
+
+    PRUNE = "prune"
+    """It will lose: it ends as PRUNED_POOR_PERFORMANCE, at once."""
+    PAUSE = "pause"
+    """The search is over: at its next evaluation it ends as WAITING, and can be continued."""
+
+    @property
+    def state(self) -> State:
+        """What a trial that obeys is then."""
+        return State.PRUNED_POOR_PERFORMANCE if self is Stop.PRUNE else State.WAITING
+
+
 @dataclass(frozen=True)
 class TrialSpec:
     """What a launcher needs to run one trial.
@@ -75,7 +89,8 @@ class Report:
 class Ended:
     """A trial came to its end: `metrics` at the best iteration, `reason` in one line, `traceback` in full.
 
-    `result` is Hydra's JobReturn where the launcher has one.
+    `result` is Hydra's JobReturn where the launcher has one. `is_feasible` is False where a soft constraint is
+    broken: the trial is never among the best.
     """
 
     number: int
@@ -85,6 +100,7 @@ class Ended:
     traceback: str | None = None
     result: Any = None
     time: float = field(default_factory=time.time)
+    is_feasible: bool = True
 
 
 Event = Started | Report | Ended

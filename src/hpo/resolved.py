@@ -17,6 +17,15 @@ _PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@", r
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
+class Verbatim(str):
+    """Text that YAML holds as it stands, unfolded and unquoted, so that it can be copied from the file."""
+
+
+_Dumper.add_representer(
+    Verbatim, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="|")
+)
+
+
 def plain(config: Container) -> Any:
     """`config` as dicts, lists and scalars: interpolations resolved, `${oc.env:...}` kept as it is written.
 

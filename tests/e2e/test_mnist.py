@@ -64,7 +64,7 @@ def test_the_directories_are_those_of_the_design_and_nothing_else(mnist: Run, tr
     assert len(trials) == NUM_TRIALS
     files = {path.name for path in paths.root.iterdir() if path.is_file()}
     name = paths.experiment_id
-    assert files == {f"{name}_optuna.db", f"{name}_state.db", "default_config.yaml", "mp.log"}
+    assert files == {f"{name}_optuna.db", f"{name}_state.db", "default_config.yaml", "best_trial.yaml", "mp.log"}
     for trial in trials:
         assert {path.name for path in trial.root.iterdir()} == {
             *("best_checkpoints", "checkpoints", "dashboard"),

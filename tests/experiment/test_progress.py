@@ -114,8 +114,47 @@ def test_the_summary_shows_best_parameters_metric_directory_and_counts() -> None
         "  optimizer_config=sgd",
         "  lr=0.0",
         "  directory: /x/experiment_1901_aa90/0000_ab",
+        "Pareto set: 2 trials",
+        "  trial    val_loss  val_accuracy  parameters",
+        "  0001_ab  0.25      0.8           optimizer_config=sgd lr=0.1",
+        "  0000_ab  0.5       0.9           optimizer_config=sgd lr=0.0",
         "everything is in /x/experiment_1901_aa90",
     ]
+
+
+def test_a_long_pareto_set_is_cut_and_says_where_the_rest_is() -> None:
+    made = progress(LOSS, ACCURACY, num_trials=30)
+    for number in range(30):
+        made.ended(complete(number, val_loss=float(number), val_accuracy=float(number)))
+
+    lines = made.summary().splitlines()
+
+    assert "Pareto set: 30 trials" in lines
+    assert sum("  optimizer_config=sgd lr=" in line for line in lines) == 20
+    assert lines[-2] == "  and 10 more in best_trials.yaml"
+
+
+def test_the_best_trials_are_the_pareto_set_or_with_one_objective_the_best_trial() -> None:
+    values = [(0.5, 0.5), (0.4, 0.6), (0.3, 0.1), (0.3, 0.1)]
+    for objectives, best in (((LOSS,), [2]), ((LOSS, ACCURACY), [1, 2, 3])):
+        made = progress(*objectives)
+        assert made.best_trials() == []
+        for number, (loss, accuracy) in enumerate(values):
+            made.ended(complete(number, val_loss=loss, val_accuracy=accuracy))
+        assert made.best_trials() == best
+
+
+@pytest.mark.parametrize("objectives", [(LOSS,), (LOSS, ACCURACY)], ids=len)
+def test_a_trial_that_breaks_a_soft_constraint_is_never_among_the_best(objectives: tuple[Objective, ...]) -> None:
+    made = progress(*objectives)
+    made.ended(Ended(0, State.COMPLETE, {"val_loss": 0.1, "val_accuracy": 1.0}, is_feasible=False))
+
+    assert (made.best(), made.best_trials(), made.num_complete) == (None, [], 1)
+    assert "no trial is feasible: every one that completed breaks a soft constraint" in made.summary()
+
+    made.ended(complete(1, val_loss=0.5, val_accuracy=0.5))
+    assert (made.best(), made.best_trials()) == (1, [1])
+    assert "feasible" not in made.summary()
 
 
 def test_a_warning_about_the_data_is_in_the_summary() -> None:

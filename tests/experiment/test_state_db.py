@@ -136,6 +136,12 @@ def test_the_test_metrics_stand_beside_the_validation_ones(db: StateDB, rows: Ro
     )
 
 
+def test_the_best_trials_are_a_list_of_numbers_from_the_start(db: StateDB, rows: Rows) -> None:
+    assert rows("experiments")[0]["best_trials"] == "[]"
+    db.set_best_trials([3, 12])
+    assert json.loads(rows("experiments")[0]["best_trials"]) == [3, 12]
+
+
 def test_everything_is_text_numbers_and_times(db: StateDB, path: Path) -> None:
     db.add_trial(TrialSpec(0, params={"x": 1}), "0000_abcd", None)
     db.start_trial(Started(0, pid=1, host="h", device="cpu", config="{}"))

@@ -52,11 +52,18 @@ def _opened(config: DictConfig, task: Task) -> Iterator[Any]:
         launcher.close()
 
 
+def waited(launcher: Any, timeout_s: float | None = None) -> list[Event]:
+    """What one call of `wait` hands over."""
+    events: list[Event] = []
+    launcher.wait(events.append, timeout_s)
+    return events
+
+
 def all_events(launcher: Any, num_trials: int) -> list[Event]:
     """Everything until `num_trials` have ended."""
     events: list[Event] = []
     while sum(isinstance(event, Ended) for event in events) < num_trials:
-        arrived = launcher.wait(60.0)
+        arrived = waited(launcher, 60.0)
         assert arrived, f"nothing happens any more; so far: {events}"
         events += arrived
     return events

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hpo.records import Ended, Report, Started, State, TrialSpec
-from hpo.search.stream import Stream
+from hpo.errors import ObjectiveError
+from hpo.records import Ended, Event, Report, Started, State, Stop, TrialSpec
+from hpo.search.stream import Hear, Stream
 from tests.launchers import tasks
-from tests.launchers.applications import all_events, opened, the_end
+from tests.launchers.applications import all_events, opened, the_end, waited
 
 
 class StreamContract:
@@ -26,7 +28,7 @@ class StreamContract:
         with opened(self.name, tasks.report_thrice, tmp_path) as launcher:
             launcher.submit(TrialSpec(7))
             started, *reports, ended = all_events(launcher, 1)
-            assert launcher.wait(0.0) == []
+            assert waited(launcher, 0.0) == []
         assert isinstance(started, Started)
         assert started.pid > 0
         assert [report.step for report in reports if isinstance(report, Report)] == [1, 2, 3]
@@ -71,14 +73,40 @@ class StreamContract:
 
     def test_a_trial_that_is_stopped_before_it_starts_finds_out(self, tmp_path: Path) -> None:
         with opened(self.name, tasks.report_whether_stopped, tmp_path) as launcher:
-            launcher.stop(0)
+            launcher.stop(0, Stop.PAUSE)
             launcher.submit(TrialSpec(0))
             (report,) = [event for event in all_events(launcher, 1) if isinstance(event, Report)]
         assert report.metrics == {"stopped": 1.0}
 
+    def test_a_trial_that_will_lose_finds_out_while_it_goes_on(self, tmp_path: Path) -> None:
+        heard: list[Event] = []
+
+        def hear(event: Event) -> None:
+            heard.append(event)
+            if isinstance(event, Report) and event.step == 1:
+                launcher.stop(0, Stop.PRUNE)
+
+        with opened(self.name, tasks.report_until_stopped, tmp_path) as launcher:
+            launcher.submit(TrialSpec(0))
+            while not any(isinstance(event, Ended) for event in heard):
+                launcher.wait(hear, 60.0)
+        (*_, last, _) = heard
+        assert isinstance(last, Report)
+        assert last.metrics == {"pruned": 1.0}
+
+    def test_what_the_scheduler_raises_while_it_hears_reaches_the_scheduler(self, tmp_path: Path) -> None:
+        def hear(event: Event) -> None:
+            if isinstance(event, Report):
+                raise ObjectiveError("no such metric")
+
+        with opened(self.name, tasks.report_until_stopped, tmp_path) as launcher:
+            launcher.submit(TrialSpec(0))
+            with pytest.raises(ObjectiveError, match="no such metric"):
+                _hear_until_it_raises(launcher, hear)
+
     def test_nothing_to_wait_for_is_no_wait(self, tmp_path: Path) -> None:
         with opened(self.name, tasks.return_number, tmp_path) as launcher:
-            assert launcher.wait() == []
+            assert waited(launcher) == []
 
     def test_it_can_be_closed_twice(self, tmp_path: Path) -> None:
         with opened(self.name, tasks.return_number, tmp_path) as launcher:
@@ -98,3 +126,8 @@ class StreamContract:
             (returned,) = launcher.launch([[]], initial_job_idx=0)
         with pytest.raises(ValueError, match="the learning rate is 0"):
             _ = returned.return_value
+
+
+def _hear_until_it_raises(launcher: Any, hear: Hear) -> None:
+    for _ in range(10):
+        launcher.wait(hear, 60.0)

@@ -14,7 +14,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from hpo.records import Ended, Report, State
+from hpo.records import Ended, Report, State, Stop
 from hpo.trial.link import current_link
 
 changed_by_a_trial: list[int] = []
@@ -55,7 +55,16 @@ def say_how_it_ended(_: DictConfig) -> None:
 
 
 def report_whether_stopped(_: DictConfig) -> None:
-    report(1, stopped=float(current_link.get().stop_requested()))
+    report(1, stopped=float(current_link.get().stop_requested() is not None))
+
+
+def report_until_stopped(_: DictConfig) -> None:
+    """A report at once, and the decision when it is there."""
+    report(1, loss=1.0)
+    deadline = time.monotonic() + 60.0
+    while (why := current_link.get().stop_requested()) is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    report(2, pruned=float(why is Stop.PRUNE))
 
 
 def run_until_stopped(_: DictConfig) -> None:

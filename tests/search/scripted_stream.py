@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from hpo.records import Ended, Event, Report, Started, State, TrialSpec
+from hpo.records import Ended, Event, Report, Started, State, Stop, TrialSpec
+from hpo.search.stream import Hear
 
 
 class ScriptedStream:
@@ -34,7 +35,7 @@ class ScriptedStream:
         self._left[spec.number] = self._durations.get(spec.number, 1)
         self.most_running = max(self.most_running, len(self._left))
 
-    def wait(self, timeout_s: float | None = None) -> Sequence[Event]:  # type: ignore[override]
+    def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
         events: list[Event] = []
         for number in list(self._left):
             self._left[number] -= 1
@@ -42,10 +43,14 @@ class ScriptedStream:
                 del self._left[number]
                 self.calls.append(f"end {number}")
                 events += self._events(number)
-        return events
+        for event in events:
+            hear(event)
 
-    def stop(self, number: int) -> None:
-        self.calls.append(f"stop {number}")
+    def stop(self, number: int, why: Stop) -> None:
+        self.calls.append(f"{why} {number}")
+
+    def kill(self, number: int, reason: str) -> None:
+        self.calls.append(f"kill {number}")
 
     def close(self) -> None:
         self.calls.append("close")

@@ -16,6 +16,7 @@ from hpo.search.batches import BatchStream
 from hpo.search.stream import Stream
 from hpo.trial.attempt import run_attempt
 from hpo.trial.link import NullLink
+from tests.launchers.applications import waited
 
 
 class BatchLauncher(Launcher):
@@ -70,7 +71,7 @@ def submit(stream: BatchStream, launcher: BatchLauncher, *values: Any) -> None:
 def test_it_is_a_stream_and_nothing_runs_before_the_wait(stream: BatchStream, launcher: BatchLauncher) -> None:
     assert isinstance(stream, Stream)
     assert stream.capacity == 3
-    assert stream.wait() == []
+    assert waited(stream) == []
     submit(stream, launcher, 1.0, 2.0)
     assert launcher.batches == []
 
@@ -80,19 +81,19 @@ def test_what_was_submitted_is_one_batch_with_each_trials_directory(
 ) -> None:
     submit(stream, launcher, 1.0, 2.0)
 
-    stream.wait()
+    waited(stream)
 
     names = [launcher._experiment.progress.trial_id(number) for number in (0, 1)]
     assert launcher.batches == [
         (0, [["task.x=1.0", f"hydra.sweep.subdir={names[0]}"], ["task.x=2.0", f"hydra.sweep.subdir={names[1]}"]])
     ]
-    assert stream.wait() == []
+    assert waited(stream) == []
 
 
 def test_each_trial_yields_its_start_its_reports_and_one_end(stream: BatchStream, launcher: BatchLauncher) -> None:
     submit(stream, launcher, 1.0, "abc", 2.0)
 
-    events = stream.wait()
+    events = waited(stream)
 
     assert [(type(event), event.number) for event in events] == [
         *[(Started, 0), (Report, 0), (Ended, 0)],
@@ -116,7 +117,7 @@ def test_a_job_that_breaks_before_its_trial_began_is_a_failure_with_the_launcher
     launcher.breaks_before = {0}
     submit(stream, launcher, 1.0, 2.0)
 
-    first, *others = stream.wait()
+    first, *others = waited(stream)
 
     assert isinstance(first, Ended)
     assert first.state is State.FAIL

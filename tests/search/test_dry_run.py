@@ -21,12 +21,12 @@ Make = Callable[..., DictConfig]
 
 
 def choice(max_trials: float = 100) -> SamplerChoice:
-    return SamplerChoice(RandomSampler(seed=3), max_trials)
+    return SamplerChoice(lambda number: RandomSampler(seed=number), max_trials)
 
 
 def test_it_shows_the_proposals_that_the_search_would_make(quadratic: Make) -> None:
     config = quadratic()
-    study = Study(RandomSampler(seed=3), SPACE, objectives(config))
+    study = Study(lambda number: RandomSampler(seed=number), SPACE, objectives(config))
 
     shown = describe(config, SPACE, choice())
 

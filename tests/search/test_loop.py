@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.pruners import ThresholdPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
+from hpo.config import Duplicates
 from hpo.errors import ObjectiveError
 from hpo.experiment.experiment import Experiment
-from hpo.search.loop import search
+from hpo.search.loop import Search as Loop
+from hpo.search.proposals import Proposals
 from hpo.search.stream import Stream
 from hpo.search.study import Study
 from tests.search.scripted_stream import ScriptedStream
@@ -30,17 +33,29 @@ def run(experiment: Experiment) -> Iterator[Search]:
     """`run(stream, total_trials=6)`: a search over one float; returns its study."""
     studies = []
 
-    def of(stream: Stream, *, total_trials: int, concurrent_trials: int = 2, fixed: Any = ()) -> Study:
-        study = Study(RandomSampler(seed=1), SPACE, experiment.objectives, experiment.paths.study_db)
+    def of(
+        stream: Stream,
+        *,
+        total_trials: int,
+        concurrent_trials: int = 2,
+        fixed: Any = (),
+        space: Any = SPACE,
+        planned: Any = (),
+        duplicates: Duplicates = Duplicates.skip,
+    ) -> Study:
+        study = Study(
+            lambda number: RandomSampler(seed=number), space, experiment.objectives, experiment.paths.study_db
+        )
         studies.append(study)
-        search(
+        Loop(
             study,
             stream,
             experiment,
+            Proposals(study, planned, duplicates),
             fixed=fixed,
             total_trials=total_trials,
             concurrent_trials=concurrent_trials,
-        )
+        ).run()
         return study
 
     yield of
@@ -122,9 +137,89 @@ def test_a_missing_objective_ends_the_search_at_its_first_report_or_end(run: Sea
     assert len(stream.submitted) == 2
 
 
+def test_a_trial_that_will_lose_is_told_to_stop_once(experiment: Experiment) -> None:
+    pruner = ThresholdPruner(upper=1.5)
+    study = Study(lambda number: RandomSampler(seed=number), SPACE, experiment.objectives, pruner=pruner)
+    stream = ScriptedStream(2, loss, num_reports=3)
+
+    Loop(
+        study,
+        stream,
+        experiment,
+        Proposals(study, (), Duplicates.skip),
+        fixed=(),
+        total_trials=4,
+        concurrent_trials=2,
+    ).run()
+
+    assert [call for call in stream.calls if "prune" in call] == ["prune 2", "prune 3"]
+
+
 def test_a_budget_of_nothing_asks_for_nothing(run: Search) -> None:
     stream = ScriptedStream(2, loss)
 
     run(stream, total_trials=0)
 
     assert stream.calls == []
+
+
+FEW = {"task.x": CategoricalDistribution([1.0, 2.0, 3.0])}
+
+
+def test_what_is_planned_is_tried_first(run: Search) -> None:
+    stream = ScriptedStream(1, loss)
+
+    run(stream, total_trials=3, planned=[{"task.x": 4.5}, {"task.x": -4.5}])
+
+    assert [spec.params["task.x"] for spec in stream.submitted[:2]] == [4.5, -4.5]
+    assert len(stream.submitted) == 3
+
+
+def test_nothing_is_run_twice_and_the_search_ends_when_the_space_is_exhausted(
+    run: Search, experiment: Experiment
+) -> None:
+    stream = ScriptedStream(2, loss)
+
+    study = run(stream, total_trials=10, space=FEW)
+
+    assert sorted(spec.params["task.x"] for spec in stream.submitted) == [1.0, 2.0, 3.0]
+    rejected = [trial for trial in study._study.trials if trial.state is TrialState.PRUNED]
+    ran = {spec.params["task.x"]: spec.number for spec in stream.submitted}
+    assert len(rejected) >= 100
+    for trial in rejected:
+        twin = ran[trial.params["task.x"]]
+        assert trial.user_attrs == {"state": "PRUNED_DUPLICATE", "duplicate_of": twin}
+    log = experiment.paths.log.read_text()
+    assert "PRUNED_DUPLICATE: equal to trial" in log
+    assert "the search space is exhausted" in log
+    assert len([path for path in experiment.paths.root.iterdir() if path.is_dir()]) == 3
+
+
+def test_a_configuration_that_failed_may_be_tried_again(run: Search) -> None:
+    stream = ScriptedStream(1, lambda number: None if number == 0 else loss(number))
+
+    run(stream, total_trials=2, space={"task.x": CategoricalDistribution([1.0])})
+
+    assert [spec.params for spec in stream.submitted] == [{"task.x": 1.0}, {"task.x": 1.0}]
+
+
+def test_duplicates_run_where_the_user_wants_that(run: Search) -> None:
+    stream = ScriptedStream(2, loss)
+
+    run(stream, total_trials=5, space=FEW, duplicates=Duplicates.run)
+
+    assert len(stream.submitted) == 5
+
+
+def test_reused_values_are_told_to_the_study_and_nothing_is_run(run: Search, experiment: Experiment) -> None:
+    stream = ScriptedStream(1, lambda _: {"loss": 0.25})
+
+    study = run(
+        stream, total_trials=2, space={"task.x": CategoricalDistribution([1.0])}, duplicates=Duplicates.reuse
+    )
+
+    first, *reused = study._study.trials
+    assert len(stream.submitted) == 1
+    assert {(trial.state, trial.value) for trial in reused} == {(TrialState.COMPLETE, 0.25)}
+    assert {trial.user_attrs["duplicate_of"] for trial in reused} == {first.number}
+    assert experiment.progress.num_complete == 1, "a trial that was not run is not complete"

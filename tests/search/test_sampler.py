@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -22,8 +23,12 @@ def node(kind: str = "RandomSampler", **options: Any) -> DictConfig:
 
 
 def drawn(choice: SamplerChoice, count: int = 5) -> list[dict[str, Any]]:
-    study = optuna.create_study(sampler=choice.sampler)
-    return [dict(study.ask(SPACE).params) for _ in range(count)]
+    study = optuna.create_study()
+    values = []
+    for number in range(count):
+        study.sampler = choice.sampler_for(number)
+        values.append(dict(study.ask(SPACE).params))
+    return values
 
 
 def test_equal_seeds_draw_equal_values_and_others_do_not() -> None:
@@ -31,10 +36,27 @@ def test_equal_seeds_draw_equal_values_and_others_do_not() -> None:
     assert drawn(build_sampler(node(seed=None), SPACE, 1)) != drawn(build_sampler(node(seed=None), SPACE, 2))
 
 
-def test_a_study_that_goes_on_does_not_draw_its_first_values_again() -> None:
-    fresh = drawn(build_sampler(node(seed=None), SPACE, 1, num_trials=0))
+@pytest.mark.parametrize("kind", ["RandomSampler", "TPESampler", "CmaEsSampler", "NSGAIISampler", "QMCSampler"])
+def test_a_study_that_is_interrupted_goes_on_with_the_same_trials(kind: str, tmp_path: Path) -> None:
+    options = {"seed": None} | ({"n_startup_trials": 2} if kind in ("TPESampler", "CmaEsSampler") else {})
 
-    assert drawn(build_sampler(node(seed=None), SPACE, 1, num_trials=5)) != fresh
+    def run(name: str, *parts: range) -> list[dict[str, Any]]:
+        for part in parts:
+            storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/{name}.db")
+            study = optuna.create_study(storage=storage, study_name="s", load_if_exists=True)
+            choice = build_sampler(node(kind, **options), SPACE, 1)
+            for number in part:
+                study.sampler = choice.sampler_for(number)
+                trial = study.ask(SPACE)
+                study.tell(trial, trial.params["x"] + trial.params["n"])
+            storage.remove_session()
+            storage.engine.dispose()
+        return [trial.params for trial in study.trials]
+
+    whole = run("whole", range(8))
+
+    assert run("interrupted", range(3), range(3, 8)) == whole
+    assert len({str(params) for params in whole}) == 8
 
 
 def test_a_seed_of_the_samplers_own_comes_before_the_experiments() -> None:
@@ -54,7 +76,7 @@ def test_the_default_sampler_is_tpe_with_optunas_own_defaults() -> None:
     group = OmegaConf.load(REPOSITORY / "conf/hydra/sweeper/sampler/tpe.yaml")
     assert isinstance(group, DictConfig)
     group.seed = 1
-    sampler = build_sampler(group, SPACE, 1).sampler
+    sampler = build_sampler(group, SPACE, 1).sampler_for(0)
 
     assert isinstance(sampler, TPESampler)
     assert (sampler._multivariate, sampler._constant_liar) == (True, True), "the stock group turns both off"
@@ -65,9 +87,9 @@ def test_a_grid_holds_every_combination_and_says_how_many() -> None:
 
     choice = build_sampler(OmegaConf.create(GRID), space, 1)
 
-    assert isinstance(choice.sampler, GridSampler)
+    assert isinstance(choice.sampler_for(0), GridSampler)
     assert choice.max_trials == 6
-    study = optuna.create_study(sampler=choice.sampler)
+    study = optuna.create_study(sampler=choice.sampler_for(0))
     asked = [study.ask(space) for _ in range(6)]
     assert {(trial.params["a"], trial.params["b"]) for trial in asked} == {
         (a, b) for a in ("x", None) for b in (1, 3, 5)

@@ -36,6 +36,7 @@ def test_one_trial_with_the_configured_values_lands_in_the_same_layout(
         paths.study_db.name,
         paths.state_db.name,
         paths.config.name,
+        paths.best_trial.name,
         paths.log.name,
         trial_dir.name,
     }

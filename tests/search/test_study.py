@@ -43,7 +43,9 @@ def make(path: Path) -> Iterator[Make]:
     studies: list[Study] = []
 
     def of(sampler: BaseSampler | None = None, space: Any = SPACE, objectives: Any = (LOSS,)) -> Study:
-        studies.append(Study(sampler or RandomSampler(seed=1), space, objectives, path, "mine"))
+        studies.append(
+            Study(lambda number: sampler or RandomSampler(seed=number), space, objectives, path, "mine")
+        )
         return studies[-1]
 
     yield of
@@ -96,7 +98,7 @@ def test_params_values_reports_and_times_on_disk_equal_those_in_memory(make: Mak
         assert study.ask().number == number
     for number in reversed(range(18)):  # they end in another order
         for step in (1, 5, 6):
-            study.report(number, step, number / step)
+            study.report(number, number / step)
         study.tell(number, State.FAIL if number % 5 == 4 else State.COMPLETE, [number / 7])
 
     on_disk = load()
@@ -141,7 +143,7 @@ def test_several_objectives_keep_all_values_and_take_no_reports(make: Make, load
     study = make(objectives=(LOSS, ACCURACY))
     for values in ([1.0, 0.9], [0.5, 0.5], [2.0, 0.1]):
         number = study.ask().number
-        study.report(number, 1, values[0])
+        study.report(number, values[0])
         study.tell(number, State.COMPLETE, values)
 
     on_disk = load()
@@ -191,14 +193,14 @@ def test_what_a_sampler_notes_when_a_trial_ends_is_on_disk_too(make: Make, load:
 def test_infinite_and_undefined_reports_survive(make: Make, load: Load) -> None:
     study = make()
     study.ask()
-    for step, value in enumerate([math.nan, math.inf, -math.inf, 1e-300, 0.1 + 0.2]):
-        study.report(0, step, value)
+    for value in [math.nan, math.inf, -math.inf, 1e-300, 0.1 + 0.2]:
+        study.report(0, value)
     study.tell(0, State.FAIL, [])
 
     values = load().trials[0].intermediate_values
 
-    assert math.isnan(values[0])
-    assert [values[step] for step in range(1, 5)] == [math.inf, -math.inf, 1e-300, 0.1 + 0.2]
+    assert math.isnan(values[1])
+    assert [values[step] for step in range(2, 6)] == [math.inf, -math.inf, 1e-300, 0.1 + 0.2]
 
 
 def test_an_infinite_value_of_a_complete_trial_survives(make: Make, load: Load) -> None:
@@ -217,14 +219,42 @@ def test_the_values_of_a_failed_trial_are_left_out(make: Make, load: Load) -> No
     assert load().trials[0].values is None
 
 
-def test_the_first_report_of_a_step_counts_as_it_does_in_optuna(make: Make, load: Load) -> None:
+def test_reports_are_on_disk_after_a_flush_while_the_trial_goes_on(make: Make, load: Load) -> None:
     study = make()
     study.ask()
-    study.report(0, 1, 1.0)
-    with pytest.warns(UserWarning, match="step"):
-        study.report(0, 1, 2.0)
-    study.tell(0, State.COMPLETE, [1.0])
+    for value in (1.0, 1.0, 0.5):
+        study.report(0, value)
+    assert load().trials[0].intermediate_values == {}
 
+    study.flush()
+
+    assert load().trials[0].intermediate_values == {1: 1.0, 2: 1.0, 3: 0.5}
+    study.tell(0, State.COMPLETE, [1.0])
+    assert load().trials[0].intermediate_values == {1: 1.0, 2: 1.0, 3: 0.5}
+
+
+def test_the_pruner_gives_up_what_is_worse_than_the_others_at_the_same_report(path: Path, load: Load) -> None:
+    pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+    study = Study(lambda number: RandomSampler(seed=number), SPACE, (LOSS,), path, "mine", pruner)
+    for _ in range(3):
+        study.ask()
+
+    assert [study.report(number, value) for number, value in enumerate([1.0, 2.0, 0.5])] == [False, True, False]
+    study.tell(1, State.PRUNED_POOR_PERFORMANCE, ())
+    study.close()
+
+    pruned = load().trials[1]
+    assert (pruned.state, pruned.intermediate_values) == (TrialState.PRUNED, {1: 2.0})
+    assert pruned.system_attrs["completed_rung_0"] == 2.0
+
+
+def test_a_trial_that_waits_to_be_continued_is_not_told(make: Make, load: Load) -> None:
+    study = make()
+    study.ask()
+    study.report(0, 1.0)
+    study.tell(0, State.WAITING, ())
+
+    assert load().trials[0].state is TrialState.RUNNING
     assert load().trials[0].intermediate_values == {1: 1.0}
 
 
@@ -276,7 +306,7 @@ def test_a_reader_that_holds_a_transaction_does_not_stop_the_study(make: Make, p
 
 
 def test_without_a_path_nothing_is_written(tmp_path: Path) -> None:
-    study = Study(RandomSampler(seed=1), SPACE, (LOSS,))
+    study = Study(lambda number: RandomSampler(seed=number), SPACE, (LOSS,))
     study.ask()
     study.tell(0, State.COMPLETE, [1.0])
     study.close()

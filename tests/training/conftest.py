@@ -39,6 +39,7 @@ class RecordingTrial:
         self.images: list[tuple[int, Any]] = []
         self.calls: list[str] = []
         self.stop_after: int | None = None
+        self.loses_after: int | None = None
 
     def log(self, record: Mapping[str, float | int]) -> None:
         self.calls.append("log")
@@ -54,6 +55,9 @@ class RecordingTrial:
 
     def log_images(self, tag: str, images: Any, step: int) -> None:
         self.images.append((step, images))
+
+    def will_lose(self) -> bool:
+        return len(self.reports) == self.loses_after
 
     def should_stop(self) -> bool:
         return len(self.reports) == self.stop_after

@@ -17,7 +17,7 @@ from hpo.config import Direction
 from hpo.errors import TrialError
 from hpo.objectives import objectives
 from hpo.paths import TrialPaths
-from hpo.records import Ended, Event, Report, Started, State
+from hpo.records import Ended, Event, Report, Started, State, Stop
 from hpo.trial import outcome
 from hpo.trial.attempt import TEST_TASK, run_attempt
 from hpo.trial.link import NullLink, current_link
@@ -30,15 +30,16 @@ Make = Callable[..., DictConfig]
 class Collecting:
     """A link that keeps what goes up, and asks to stop after so many events."""
 
-    def __init__(self, stop_after: float = math.inf) -> None:
+    def __init__(self, stop_after: float = math.inf, why: Stop = Stop.PRUNE) -> None:
         self.events: list[Event] = []
+        self.why = why
         self.stop_after = stop_after
 
     def send(self, event: Event) -> None:
         self.events.append(event)
 
-    def stop_requested(self) -> bool:
-        return len(self.events) >= self.stop_after
+    def stop_requested(self) -> Stop | None:
+        return self.why if len(self.events) >= self.stop_after else None
 
 
 def noted(paths: TrialPaths) -> dict[str, Any]:
@@ -185,12 +186,23 @@ def test_everything_that_is_logged_while_it_runs_is_in_train_log(config_of: Make
     assert (logging.getLogger().handlers, logging.getLogger().level) == (handlers, level)
 
 
-def test_a_trial_that_is_told_to_stop_ends_complete_with_its_best(config_of: Make, paths: TrialPaths) -> None:
-    link = Collecting(stop_after=4)  # its start and three reports
+@pytest.mark.parametrize(
+    ("why", "state", "reason"),
+    [
+        (Stop.PRUNE, State.PRUNED_POOR_PERFORMANCE, "stopped by the pruner"),
+        (Stop.PAUSE, State.WAITING, "stopped, to be continued"),
+    ],
+)
+def test_a_trial_that_obeys_is_pruned_or_waits_with_its_best_metrics(
+    config_of: Make, paths: TrialPaths, why: Stop, state: State, reason: str
+) -> None:
+    link = Collecting(stop_after=4, why=why)  # its start and three reports
 
     ended = run_attempt(config_of("stops_when_told"), paths, link)
 
+    assert (ended.state, ended.reason) == (state, reason)
     assert ended.metrics == {"loss": 1 / 3}
+    assert noted(paths)["state"] == state
     assert len(json.loads(paths.results.read_text())) == 3
 
 
@@ -311,4 +323,4 @@ def test_without_a_launcher_of_ours_nobody_listens() -> None:
 
     assert isinstance(link, NullLink)
     assert link.send(Ended(0, State.FAIL)) is None  # type: ignore[func-returns-value]
-    assert link.stop_requested() is False
+    assert link.stop_requested() is None

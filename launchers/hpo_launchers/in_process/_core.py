@@ -9,24 +9,11 @@ from hydra.core.utils import configure_log
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hpo.records import Ended, Event, TrialSpec
-from hpo.trial.link import current_link
+from hpo.records import Stop, TrialSpec
+from hpo.search.stream import Hear
+from hpo.trial.link import DirectLink, current_link
 from hpo_launchers import execution
 from hpo_launchers.jobs import Composer
-
-
-class ListLink:
-    """A Link in memory."""
-
-    def __init__(self, is_stopped: bool = False) -> None:
-        self.events: list[Event] = []
-        self._is_stopped = is_stopped
-
-    def send(self, event: Event) -> None:
-        self.events.append(event)
-
-    def stop_requested(self) -> bool:
-        return self._is_stopped
 
 
 class InProcessStream:
@@ -43,25 +30,32 @@ class InProcessStream:
         self._config = config
         self._composer = Composer(context.config_loader, config)
         self._queue: deque[TrialSpec] = deque()
-        self._stopped: set[int] = set()
+        self._stopped: dict[int, Stop] = {}
+        self._running: tuple[int, DirectLink] | None = None
 
     def submit(self, spec: TrialSpec) -> None:
         self._queue.append(spec)
 
-    def wait(self, timeout_s: float | None = None) -> list[Event]:
-        """Run the next trial to its end, whatever the timeout."""
-        return self._run(self._queue.popleft()) if self._queue else []
+    def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
+        """Run the next trial to its end, whatever the timeout; `hear` is called from within it."""
+        if self._queue:
+            self._run(self._queue.popleft(), hear)
 
-    def stop(self, number: int) -> None:
-        """Takes effect for a trial that has not started: while one runs nobody can call this."""
-        self._stopped.add(number)
+    def stop(self, number: int, why: Stop) -> None:
+        self._stopped[number] = why
+        if self._running is not None and self._running[0] == number:
+            self._running[1].stop = why
+
+    def kill(self, number: int, reason: str) -> None:
+        """Nothing here can end a trial by force."""
 
     def close(self) -> None:
         self._queue.clear()
 
-    def _run(self, spec: TrialSpec) -> list[Event]:
+    def _run(self, spec: TrialSpec, hear: Hear) -> None:
         config = self._composer.job(spec).config()
-        link = ListLink(spec.number in self._stopped)
+        link = DirectLink(hear, self._stopped.get(spec.number))
+        self._running = (spec.number, link)
         token = current_link.set(link)
         if not execution.is_run_config(config):
             link.send(execution.started(spec.number))
@@ -69,12 +63,12 @@ class InProcessStream:
             result = execution.run(config, self._context, self._task_function, interruptible=True)
         finally:
             current_link.reset(token)
+            self._running = None
             configure_log(
                 self._config.hydra.hydra_logging,
                 self._config.hydra.verbose,
                 execution_whitelist=self._context.execution_whitelist,
             )
-        events = link.events
-        spoken = [event for event in events if isinstance(event, Ended)]
-        ended = replace(spoken[0], result=result) if spoken else execution.ended(spec.number, result)
-        return [*(event for event in events if not isinstance(event, Ended)), ended]
+        if link.error is not None:
+            raise link.error
+        hear(replace(link.ended, result=result) if link.ended else execution.ended(spec.number, result))

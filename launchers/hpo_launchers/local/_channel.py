@@ -11,18 +11,18 @@ import pickle
 import select
 import socket
 import struct
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.records import Ended, Event, Report
+from hpo.records import Ended, Event, Stop
 
 _HEADER = struct.Struct("!I")
-_ORDER, _STOP = b"o", b"s"
+_ORDER = b"o"
+_STOP = {Stop.PRUNE: b"l", Stop.PAUSE: b"p"}
+_WHY = {byte: why for why, byte in _STOP.items()} | {b"": Stop.PAUSE}
 _MAX_ORDER_FILES = 2
 _CHUNK_BYTES = 1 << 18
-_MAX_BUFFERED_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,12 @@ class ChannelLink:
         self._connection = connection
         self._pid = os.getpid()
         self._buffer = bytearray()
-        self._is_stopped = False
+        self._stop: Stop | None = None
         self.has_ended = False
 
     def send(self, event: Event) -> None:
         # a process that the trial forked must not write into its frames
         if os.getpid() != self._pid:
-            return
-        if isinstance(event, Report) and len(self._buffer) > _MAX_BUFFERED_BYTES:
             return
         self.has_ended = self.has_ended or isinstance(event, Ended)
         self.send_frame(event)
@@ -66,22 +64,22 @@ class ChannelLink:
         self._buffer += data
         self._send_buffered()
 
-    def stop_requested(self) -> bool:
-        if not self._is_stopped and os.getpid() == self._pid:
+    def stop_requested(self) -> Stop | None:
+        if self._stop is None and os.getpid() == self._pid:
             try:
                 # an end of file says that the scheduler is gone
-                self._is_stopped = self._connection.recv(1) in (_STOP, b"")
+                self._stop = _WHY[self._connection.recv(1)]
             except BlockingIOError:
                 pass
             except OSError:
-                self._is_stopped = True
-        return self._is_stopped
+                self._stop = Stop.PAUSE
+        return self._stop
 
     def flush(self, timeout_s: float) -> None:
-        """Wait until everything is with the scheduler, or it is gone, or the time is up."""
-        deadline = time.monotonic() + timeout_s
-        while self._buffer and (left_s := deadline - time.monotonic()) > 0:
-            select.select([], [self._connection], [], left_s)
+        """Wait until everything is with the scheduler, or it is gone, or has taken nothing for `timeout_s`."""
+        while self._buffer:
+            if not select.select([], [self._connection], [], timeout_s)[1]:
+                return
             self._send_buffered()
 
     def _send_buffered(self) -> None:
@@ -124,9 +122,9 @@ class FrameReader:
         with contextlib.suppress(OSError):  # its process may have died
             socket.send_fds(self._connection, [_ORDER], fds)
 
-    def stop(self) -> None:
+    def stop(self, why: Stop) -> None:
         with contextlib.suppress(OSError):  # it may have ended already
-            self._connection.send(_STOP)
+            self._connection.send(_STOP[why])
 
     def close(self) -> None:
         self._connection.close()

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hpo.records import Ended, Event, Started, State, TrialSpec
+from hpo.records import Ended, Event, Started, State, Stop, TrialSpec
+from hpo.search.stream import Hear
 from hpo_launchers import execution
 from hpo_launchers.jobs import Composer, Job
 from hpo_launchers.local._channel import Returned
@@ -37,6 +38,7 @@ class _Trial:
     ended: Ended | None = None
     returned: Returned | None = None
     told_at: float | None = None
+    killed_for: str | None = None
 
 
 class LocalStream:
@@ -57,7 +59,7 @@ class LocalStream:
         self._environments = environments
         self._stop_timeout_s = stop_timeout_s
         self._queue: deque[Job] = deque()
-        self._stopped: set[int] = set()
+        self._stopped: dict[int, Stop] = {}
         self._running: dict[int, _Trial] = {}
         self._events: list[Event] = []
         self._selector = selectors.DefaultSelector()
@@ -80,7 +82,7 @@ class LocalStream:
         self._queue.append(self._composer.job(spec))
         self._fill()
 
-    def wait(self, timeout_s: float | None = None) -> list[Event]:
+    def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._hurry_leavers()
         while self._running and not self._events:
@@ -89,12 +91,19 @@ class LocalStream:
             if left_s == 0.0:
                 break
         events, self._events = self._events, []
-        return events
+        for event in events:
+            hear(event)
 
-    def stop(self, number: int) -> None:
-        self._stopped.add(number)
+    def stop(self, number: int, why: Stop) -> None:
+        self._stopped[number] = why
         if number in self._running:
-            self._running[number].process.reader.stop()
+            self._running[number].process.reader.stop(why)
+
+    def kill(self, number: int, reason: str) -> None:
+        trial = self._running.get(number)
+        if trial is not None and trial.told_at is None:
+            trial.killed_for = reason
+            trial.process.kill()
 
     def close(self) -> None:
         """Let leave what is leaving, ask what runs to terminate, kill what does not, and stop the server."""
@@ -139,7 +148,7 @@ class LocalStream:
         self._running[job.number] = trial
         self._selector.register(process.reader, selectors.EVENT_READ, trial)
         if job.number in self._stopped:
-            process.reader.stop()
+            process.reader.stop(self._stopped[job.number])
 
     def _least_used(self) -> Mapping[str, str]:
         used = [trial.environment for trial in self._running.values()]
@@ -195,7 +204,7 @@ class LocalStream:
     def _end(self, trial: _Trial, reason_of_death: str) -> None:
         self._read(trial)
         if trial.told_at is None:
-            self._tell_end(trial, reason_of_death)
+            self._tell_end(trial, trial.killed_for or reason_of_death)
         self._forget(trial)
 
     def _tell_end(self, trial: _Trial, reason_of_death: str) -> None:

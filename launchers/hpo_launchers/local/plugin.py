@@ -10,7 +10,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hpo.records import Event, TrialSpec
+from hpo.records import Stop, TrialSpec
+from hpo.search.stream import Hear
 from hpo_launchers.local import config as config
 
 
@@ -39,11 +40,14 @@ class LocalLauncher(Launcher):
     def submit(self, spec: TrialSpec) -> None:
         self._stream.submit(spec)
 
-    def wait(self, timeout_s: float | None = None) -> list[Event]:
-        return self._stream.wait(timeout_s)
+    def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
+        self._stream.wait(hear, timeout_s)
 
-    def stop(self, number: int) -> None:
-        self._stream.stop(number)
+    def stop(self, number: int, why: Stop) -> None:
+        self._stream.stop(number, why)
+
+    def kill(self, number: int, reason: str) -> None:
+        self._stream.kill(number, reason)
 
     def close(self) -> None:
         self._stream.close()

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 
 from hpo.config import Verbose
 from hpo.devices import cuda_devices
+from hpo.experiment.best_trials import BestTrials
 from hpo.experiment.checks import check_config
 from hpo.experiment.directory import new_directory
 from hpo.experiment.identity import config_hash, trial_id
@@ -63,6 +64,7 @@ class Experiment:
             self._log = SchedulerLog(paths.log, silent=config.verbose == Verbose.silent)
         note_opened(paths.root)
         self.progress = Progress(paths, self.objectives, self._source)
+        self._best = BestTrials(paths, self.objectives, config, self.fixed_overrides())
         self._seed = config.random_seed
         self._reports: list[Report] = []
         self._last_flush = time.monotonic()
@@ -100,7 +102,16 @@ class Experiment:
         )
         self._db.add_trial(spec, name, self._source.name if self._source else None)
         self.progress.waiting(spec, name)
+        self._best.prepared(spec)
         return replace(spec, subdir=name)
+
+    def reject(self, spec: TrialSpec, ended: Ended) -> None:
+        """Keep a proposal that is never run: it has a row and a line in mp.log, and no directory."""
+        name = trial_id(spec.number, self._digest, spec.params)
+        self._db.add_trial(spec, name, self._source.name if self._source else None)
+        self._db.end_trial(ended)
+        self.progress.waiting(spec, name)
+        LOGGER.log(*self.progress.ended(ended))
 
     def trial(self, number: int) -> TrialPaths:
         return self.paths.trial(self.progress.trial_id(number))
@@ -121,6 +132,9 @@ class Experiment:
             self.flush()
             self._db.end_trial(event)
             LOGGER.log(*self.progress.ended(event))
+            best = self.progress.best_trials()
+            if self._best.ended(event.number, {number: self.progress.trial(number) for number in best}):
+                self._db.set_best_trials(best)
         self.flush_if_due()
 
     def record_test(self, ended: Ended) -> None:

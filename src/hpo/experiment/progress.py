@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hpo.config import Direction
+from hpo.experiment.pareto import ParetoSet
 from hpo.objectives import Objective
 from hpo.overrides import encode
 from hpo.paths import ExperimentPaths
 from hpo.records import DataSource, Ended, Started, State, TrialSpec, Value
 
 _SHOWN_DIGITS = 5
+_MAX_ROWS = 20
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,14 @@ class Progress:
         self._objectives = objectives
         self._source = source
         self._trials: dict[int, TrialProgress] = {}
+        self._tally: Counter[State] = Counter()
+        self._best: dict[str, int] = {}
+        self._pareto = ParetoSet(objectives)
+        self._num_infeasible = 0
 
     def waiting(self, spec: TrialSpec, trial_id: str) -> None:
         self._trials[spec.number] = TrialProgress(trial_id, dict(spec.params))
+        self._tally[State.WAITING] += 1
 
     def started(self, event: Started) -> str:
         self._set(event.number, state=State.RUNNING, started=event.time)
@@ -62,6 +70,7 @@ class Progress:
             metrics=dict(event.metrics),
             reason=event.reason,
         )
+        self._compare(event)
         trial = self._trials[event.number]
         took = f" after {event.time - trial.started:.1f} s" if trial.started is not None else ""
         said = event.reason if event.reason else self._shown(event.metrics)
@@ -78,7 +87,7 @@ class Progress:
         return self._trials[number].trial_id
 
     def counts(self) -> str:
-        tally = Counter(trial.state for trial in self._trials.values())
+        tally = self._tally
         pruned = sum(count for state, count in tally.items() if state.is_pruned)
         return (
             f"{tally[State.RUNNING]} running, {tally[State.WAITING]} waiting, "
@@ -88,23 +97,29 @@ class Progress:
     def params(self, number: int) -> Mapping[str, Value]:
         return self._trials[number].params
 
+    def trial(self, number: int) -> TrialProgress:
+        return self._trials[number]
+
     @property
     def num_complete(self) -> int:
-        return sum(trial.state is State.COMPLETE for trial in self._trials.values())
+        return self._tally[State.COMPLETE]
 
     def unfinished(self) -> list[int]:
         return [number for number, trial in self._trials.items() if not trial.state.is_finished]
 
     def best(self, objective: Objective | None = None) -> int | None:
-        """The number of the best complete trial by an objective, the first one unless told."""
-        wanted = objective or self._objectives[0]
-        best: int | None = None
-        for number, trial in self._trials.items():
-            if trial.state is not State.COMPLETE or not math.isfinite(self._value(number, wanted)):
-                continue
-            if best is None or wanted.is_better(self._value(number, wanted), self._value(best, wanted)):
-                best = number
-        return best
+        """The number of the best complete trial by an objective, the first one unless told.
+
+        Of equal ones it is the first; one that breaks a soft constraint is none.
+        """
+        return self._best.get((objective or self._objectives[0]).name)
+
+    def best_trials(self) -> list[int]:
+        """The numbers of the Pareto set, in their order; with one objective that of the best trial."""
+        if len(self._objectives) > 1:
+            return self._pareto.numbers
+        best = self.best()
+        return [] if best is None else [best]
 
     def summary(self) -> str:
         """What the terminal shows at the end."""
@@ -118,6 +133,10 @@ class Progress:
             number = self.best(objective)
             if number is not None:
                 lines += self._best_lines(objective, number)
+        if len(self._objectives) > 1:
+            lines += self._pareto_lines()
+        if self._num_infeasible and self._num_infeasible == self.num_complete:
+            lines.append("no trial is feasible: every one that completed breaks a soft constraint")
         lines.append(f"everything is in {self._paths.root}")
         return "\n".join(lines)
 
@@ -133,6 +152,44 @@ class Progress:
         lines.append(f"  directory: {self._paths.trial(trial.trial_id).root}")
         return lines
 
+    def _pareto_lines(self) -> list[str]:
+        """The Pareto set as a table, the best by the first objective at the top."""
+        numbers = self.best_trials()
+        if not numbers:
+            return []
+        first = self._objectives[0]
+        numbers.sort(key=lambda number: self._value(number, first), reverse=first.direction is Direction.max)
+        names = [objective.name for objective in self._objectives]
+        rows = [("trial", *names, "parameters")]
+        for number in numbers[:_MAX_ROWS]:
+            values = [_number(self._value(number, objective)) for objective in self._objectives]
+            rows.append((self.trial_id(number), *values, _spelled(self.params(number))))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+        lines = [f"Pareto set: {len(numbers)} trial{'s' * (len(numbers) > 1)}"]
+        for row in rows:
+            cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
+            lines.append(f"  {'  '.join((*cells, row[-1]))}")
+        if len(numbers) > _MAX_ROWS:
+            lines.append(f"  and {len(numbers) - _MAX_ROWS} more in {self._paths.best_trials.name}")
+        return lines
+
+    def _compare(self, event: Ended) -> None:
+        """Hold a trial that has just ended against the best so far."""
+        if event.state is not State.COMPLETE:
+            return
+        number = event.number
+        if not event.is_feasible:
+            self._num_infeasible += 1
+            return
+        for objective in self._objectives:
+            value, best = self._value(number, objective), self._best.get(objective.name)
+            if not math.isfinite(value):
+                continue
+            known = math.nan if best is None else self._value(best, objective)
+            if best is None or objective.is_better(value, known) or (value == known and number < best):
+                self._best[objective.name] = number
+        self._pareto.add(number, [self._value(number, objective) for objective in self._objectives])
+
     def _value(self, number: int, objective: Objective) -> float:
         return float((self._trials[number].metrics or {}).get(objective.name, math.nan))
 
@@ -143,7 +200,9 @@ class Progress:
         return _metrics({name: metrics[name] for name in first + rest})
 
     def _set(self, number: int, **changes: Any) -> None:
+        self._tally[self._trials[number].state] -= 1
         self._trials[number] = replace(self._trials[number], **changes)
+        self._tally[self._trials[number].state] += 1
 
 
 def _spelled(params: Mapping[str, Value]) -> str:

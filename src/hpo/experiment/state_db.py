@@ -5,7 +5,7 @@ One process writes it. Readers open it read-only; see the README for its tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ experiments = sa.Table(
     sa.Column("config_hash", sa.String, nullable=False),
     sa.Column("search_space", sa.Text, nullable=False),  # JSON
     sa.Column("optim_metrics", sa.Text, nullable=False),  # JSON
+    sa.Column(
+        "best_trials", sa.Text, nullable=False, default="[]"
+    ),  # JSON: numbers; several for several objectives
     sa.Column("random_seed", sa.Integer, nullable=False),
     sa.Column("data_source", sa.String),
     sa.Column("data_digest", sa.String),
@@ -110,6 +113,12 @@ class StateDB:
             )
         self._engine.dispose()
 
+    def set_best_trials(self, numbers: Sequence[int]) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(
+                _SET_BEST_TRIALS, {"of_experiment": self._experiment_id, "best_trials": to_json(list(numbers))}
+            )
+
     def add_trial(self, spec: TrialSpec, trial_id: str, data_source: str | None) -> None:
         row = {
             "experiment_id": self._experiment_id,
@@ -181,6 +190,11 @@ class StateDB:
 
 _INSERT_TRIAL = trials.insert()
 _INSERT_REPORT = reports.insert()
+_SET_BEST_TRIALS = (
+    experiments.update()
+    .where(experiments.c.experiment_id == sa.bindparam("of_experiment"))
+    .values(best_trials=sa.bindparam("best_trials"))
+)
 
 
 def _now() -> datetime:

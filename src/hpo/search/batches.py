@@ -12,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hpo.errors import HpoError
 from hpo.experiment.experiment import Experiment
-from hpo.records import Ended, Event, Started, State, TrialSpec
+from hpo.records import Ended, Event, Started, State, Stop, TrialSpec
+from hpo.search.stream import Hear
 from hpo.trial import outcome
 from hpo.trial.attempt import RUN_TEST
 from hpo.trial.metadata import Metadata, seconds
@@ -34,17 +35,16 @@ class BatchStream:
     def submit(self, spec: TrialSpec) -> None:
         self._batch.append(spec)
 
-    def wait(self, timeout_s: float | None = None) -> list[Event]:
+    def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
         """Launch what was submitted, as one batch, and wait for all of it whatever the timeout."""
         batch, self._batch = self._batch, []
         if not batch:
-            return []
+            return
         jobs = [(*spec.overrides, f"hydra.sweep.subdir={spec.subdir}") for spec in batch]
         returns = self._launch(jobs, batch[0].number)
-        events: list[Event] = []
         for spec, result in zip(batch, returns, strict=True):
-            events += self._events(spec, result)
-        return events
+            for event in self._events(spec, result):
+                hear(event)
 
     def _launch(self, jobs: list[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
         try:
@@ -56,7 +56,10 @@ class BatchStream:
             failed = JobReturn(status=JobStatus.FAILED, _return_value=error)
             return [failed] * len(jobs)
 
-    def stop(self, number: int) -> None:
+    def stop(self, number: int, why: Stop) -> None:
+        """Nothing runs between two batches."""
+
+    def kill(self, number: int, reason: str) -> None:
         """Nothing runs between two batches."""
 
     def close(self) -> None:

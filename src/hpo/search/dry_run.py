@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -14,13 +14,19 @@ from hpo.experiment.identity import draw_experiment_id
 from hpo.objectives import objectives
 from hpo.overrides import encode
 from hpo.paths import ExperimentPaths
+from hpo.records import Value
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
 
 _NUM_PROPOSALS = 5
 
 
-def describe(config: DictConfig, distributions: Mapping[str, BaseDistribution], choice: SamplerChoice) -> str:
+def describe(
+    config: DictConfig,
+    distributions: Mapping[str, BaseDistribution],
+    choice: SamplerChoice,
+    planned: Iterable[Mapping[str, Value]] = (),
+) -> str:
     """The experiment in words; nothing is written. Raises HpoError as the experiment itself would."""
     check_new(config)
     wanted = objectives(config)
@@ -37,11 +43,12 @@ def describe(config: DictConfig, distributions: Mapping[str, BaseDistribution], 
         digest = f" (SHA-256 {source.digest[:12]}...)" if source.digest else ""
         lines += ["data:", f"  {source.name}{digest}"]
         lines += [f"  WARNING: {source.warning}"] if source.warning else []
-    study = Study(choice.sampler, distributions, wanted)
+    study = Study(choice.sampler_for, distributions, wanted)
     shown = min(total, _NUM_PROPOSALS)
     lines.append(f"first {shown} of {total} trials, {config.concurrent_trials} at a time:")
+    first = iter(planned)
     for _ in range(shown):
-        proposal = study.ask()
+        proposal = study.ask(next(first, None))
         lines.append(f"  {proposal.number}: {' '.join(encode(proposal.params)) or 'the configured values'}")
     lines += ["directory (the last four digits are drawn at each launch):", f"  {paths.root}"]
     return "\n".join(lines)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from hpo.experiment.experiment import Experiment
 from hpo.overrides import encode
-from hpo.records import Ended, TrialSpec
-from hpo.search.stream import Stream
+from hpo.records import TrialSpec
+from hpo.search.stream import Stream, the_end
 from hpo.trial.attempt import RUN_TEST
 
 
@@ -19,7 +19,4 @@ def test_best(experiment: Experiment, stream: Stream, fixed: Sequence[str]) -> N
     params = experiment.progress.params(number)
     overrides = (*fixed, RUN_TEST, *encode(params))
     stream.submit(TrialSpec(number, overrides=overrides, subdir=experiment.progress.trial_id(number)))
-    ended: Ended | None = None
-    while ended is None:
-        ended = next((event for event in stream.wait() if isinstance(event, Ended)), None)
-    experiment.record_test(ended)
+    experiment.record_test(the_end(stream))

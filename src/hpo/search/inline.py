@@ -7,22 +7,11 @@ from collections import deque
 from omegaconf import DictConfig, flag_override
 
 from hpo.paths import ExperimentPaths
-from hpo.records import Event, TrialSpec
+from hpo.records import Stop, TrialSpec
 from hpo.resolved import plain
+from hpo.search.stream import Hear
 from hpo.trial.attempt import RUN_TEST, TEST_TASK, finish, start
-
-
-class _Events:
-    """A link that only collects."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def send(self, event: Event) -> None:
-        self.events.append(event)
-
-    def stop_requested(self) -> bool:
-        return False
+from hpo.trial.link import DirectLink
 
 
 class InlineStream:
@@ -34,27 +23,40 @@ class InlineStream:
         self._config = config
         self._paths = paths
         self._waiting: deque[TrialSpec] = deque()
-        self._started: TrialSpec | None = None
+        self._link: DirectLink | None = None
 
     def submit(self, spec: TrialSpec) -> None:
         self._waiting.append(spec)
 
-    def wait(self, timeout_s: float | None = None) -> list[Event]:
-        """Start the next trial, or run the one that has been started to its end, whatever the timeout."""
-        if self._started is not None:
-            spec, self._started = self._started, None
-            return self._finish(spec, self._config_of(spec))
+    def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
+        """Run the next trial to its end, whatever the timeout; `hear` is called from within it."""
         if not self._waiting:
-            return []
+            return
         spec = self._waiting.popleft()
         config = self._config_of(spec)
-        if config.run_task == TEST_TASK:
-            return self._finish(spec, config)
-        self._started = spec
-        return [start(config, plain(config), self._paths.trial(str(spec.subdir)))]
+        values = plain(config)
+        paths = self._paths.trial(str(spec.subdir))
+        self._link = link = DirectLink(hear)
+        if config.run_task != TEST_TASK:
+            hear(start(config, values, paths))
+        try:
+            finish(config, values, paths, link)
+        except Exception:
+            # what the task raised is in its Ended event; what was raised before there was one is not the task's
+            if link.ended is None:
+                raise
+        if link.error is not None:
+            raise link.error
+        if link.ended is not None:
+            hear(link.ended)
 
-    def stop(self, number: int) -> None:
-        """Nothing runs between two calls of wait."""
+    def stop(self, number: int, why: Stop) -> None:
+        """One trial runs at a time: the one that is heard of."""
+        if self._link is not None:
+            self._link.stop = why
+
+    def kill(self, number: int, reason: str) -> None:
+        """Nothing here can end a trial by force."""
 
     def close(self) -> None:
         """Nothing runs between two calls of wait."""
@@ -64,13 +66,3 @@ class InlineStream:
         with flag_override(config, ["struct", "readonly"], False):
             config.run_task = TEST_TASK if RUN_TEST in spec.overrides else "task"
         return config
-
-    def _finish(self, spec: TrialSpec, config: DictConfig) -> list[Event]:
-        link = _Events()
-        try:
-            finish(config, plain(config), self._paths.trial(str(spec.subdir)), link)
-        except Exception:
-            # what the task raised is in its Ended event; what was raised before there was one is not the task's
-            if not link.events:
-                raise
-        return link.events

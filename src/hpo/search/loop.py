@@ -1,64 +1,112 @@
-"""The search itself: keep every slot busy, hear what the trials report, tell the study."""
+"""The search itself: keep every slot busy, hear the trials, stop those that will lose, tell the study."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from hpo.experiment.experiment import Experiment
 from hpo.objectives import objective_values
 from hpo.overrides import encode
-from hpo.records import Ended, Event, Report, State, TrialSpec
+from hpo.records import Ended, Event, Report, State, Stop, TrialSpec
+from hpo.search.proposals import Proposals, Rejected
 from hpo.search.stream import Stream
-from hpo.search.study import Study
+from hpo.search.study import Proposal, Study
 
-_WAIT_S = 0.5
+_WAIT_S = 0.25
+_FLUSH_S = 0.25
 
 
-def search(
-    study: Study,
-    stream: Stream,
-    experiment: Experiment,
-    *,
-    fixed: Sequence[str],
-    total_trials: int,
-    concurrent_trials: int,
-) -> None:
-    """Run `total_trials` trials, at most `concurrent_trials` at a time; a freed slot is filled at once.
+class Search:
+    """One search; `run` is the whole of it.
 
-    `fixed` are the overrides that every trial shares. Raises ObjectiveError when a trial reports metrics
-    without an objective.
+    `fixed` are the overrides that every trial shares.
     """
-    num_slots = min(stream.capacity, concurrent_trials)
-    num_proposed = num_running = 0
-    while True:
-        while num_running < num_slots and num_proposed < total_trials:
-            stream.submit(_propose(study, experiment, fixed))
-            num_proposed += 1
-            num_running += 1
-        if num_running == 0:
-            return
-        for event in stream.wait(_WAIT_S):
-            _hear(event, study, experiment)
-            num_running -= isinstance(event, Ended)
-        experiment.flush_if_due()
 
+    def __init__(
+        self,
+        study: Study,
+        stream: Stream,
+        experiment: Experiment,
+        proposals: Proposals,
+        *,
+        fixed: Sequence[str],
+        total_trials: int,
+        concurrent_trials: int,
+    ) -> None:
+        self._study = study
+        self._stream = stream
+        self._proposals = proposals
+        self._experiment = experiment
+        self._fixed = tuple(fixed)
+        self._total_trials = total_trials
+        self._num_slots = min(stream.capacity, concurrent_trials)
+        self._num_ended = 0
+        self._running: set[int] = set()
+        self._stopped: set[int] = set()
+        self._is_open = True
+        self._last_flush = time.monotonic()
 
-def _propose(study: Study, experiment: Experiment, fixed: Sequence[str]) -> TrialSpec:
-    proposal = study.ask()
-    return experiment.prepare(
-        TrialSpec(
+    def run(self) -> None:
+        """Run `total_trials` trials, at most `concurrent_trials` at a time; a freed slot is filled at once.
+
+        Raises ObjectiveError when a trial reports metrics without an objective.
+        """
+        while True:
+            self._fill()
+            if not self._running:
+                return
+            self._stream.wait(self._hear, _WAIT_S)
+            self._flush_if_due()
+
+    def _fill(self) -> None:
+        """Start a trial in each free slot, as far as the budget and the space go."""
+        while self._is_open and len(self._running) < self._num_slots:
+            if self._num_ended + len(self._running) >= self._total_trials:
+                return
+            proposed = self._proposals.next()
+            if isinstance(proposed, Rejected):
+                ended = Ended(proposed.proposal.number, proposed.state, reason=proposed.reason)
+                self._experiment.reject(self._spec(proposed.proposal), ended)
+            else:
+                self._running.add(proposed.number)
+                self._stream.submit(self._experiment.prepare(self._spec(proposed)))
+            if self._proposals.exhausted is not None:
+                self._is_open = False
+                self._experiment.say(self._proposals.exhausted)
+
+    def _spec(self, proposal: Proposal) -> TrialSpec:
+        return TrialSpec(
             number=proposal.number,
-            fixed=tuple(fixed),
+            fixed=self._fixed,
             params=proposal.params,
-            overrides=(*fixed, *encode(proposal.params)),
+            overrides=(*self._fixed, *encode(proposal.params)),
         )
-    )
 
+    def _hear(self, event: Event) -> None:
+        self._experiment.record(event)
+        if isinstance(event, Report):
+            self._judge(event)
+        elif isinstance(event, Ended):
+            self._running.discard(event.number)
+            is_complete = event.state is State.COMPLETE
+            values = objective_values(self._experiment.objectives, event.metrics) if is_complete else ()
+            self._study.tell(event.number, event.state, values)
+            self._proposals.heard(event, values)
+            self._num_ended += event.state.is_finished
 
-def _hear(event: Event, study: Study, experiment: Experiment) -> None:
-    experiment.record(event)
-    if isinstance(event, Report):
-        study.report(event.number, event.step, objective_values(experiment.objectives, event.metrics)[0])
-    elif isinstance(event, Ended):
-        values = objective_values(experiment.objectives, event.metrics) if event.state is State.COMPLETE else ()
-        study.tell(event.number, event.state, values)
+    def _judge(self, report: Report) -> None:
+        value = objective_values(self._experiment.objectives, report.metrics)[0]
+        will_lose = self._study.report(report.number, value)
+        if will_lose and report.number not in self._stopped:
+            self._stopped.add(report.number)
+            self._stream.stop(report.number, Stop.PRUNE)
+        self._flush_if_due()
+
+    def _flush_if_due(self) -> None:
+        """Write the reports that have waited long enough to be worth a transaction together."""
+        if time.monotonic() - self._last_flush > _FLUSH_S:
+            self._study.flush()
+            self._experiment.flush()
+            self._is_open = True
+        self._last_flush = time.monotonic()

@@ -22,8 +22,8 @@ from optuna.distributions import (
 
 from hpo.errors import ConfigError
 from hpo.overrides import encode
-from hpo.records import DataSource, Ended, State, TrialSpec, Value
-from hpo.search.stream import Stream
+from hpo.records import DataSource, State, TrialSpec, Value
+from hpo.search.stream import Stream, the_end
 from hpo.trial.attempt import RUN_CHECK
 
 _SUBDIR = "check"
@@ -64,10 +64,8 @@ def _submitted(stream: Stream, spec: TrialSpec) -> str | None:
     stream.submit(spec)
     # what creating the study imports, a tenth of a second of it, while the other process is at work
     importlib.import_module("alembic.command")
-    while True:
-        for event in stream.wait():
-            if isinstance(event, Ended):
-                return None if event.state is State.COMPLETE else str(event.reason)
+    ended = the_end(stream)
+    return None if ended.state is State.COMPLETE else str(ended.reason)
 
 
 def _launched(launcher: Launcher, spec: TrialSpec) -> str | None:

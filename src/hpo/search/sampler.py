@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -13,9 +14,10 @@ import numpy as np
 import optuna
 from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
-from omegaconf import DictConfig, flag_override
+from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, GridSampler
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler
 
 from hpo.errors import ConfigError, SearchSpaceError
 
@@ -24,36 +26,75 @@ _INSTALL = "pip install 'hpo[samplers]'"
 _NEEDED_PACKAGES = {"CmaEsSampler": "cmaes", "GPSampler": "scipy", "QMCSampler": "scipy"}
 
 
+SamplerFor = Callable[[int], BaseSampler]
+"""The sampler that proposes the trial of a number. Optuna's keep what they have learnt in the study alone."""
+
+
 @dataclass(frozen=True)
 class SamplerChoice:
-    """A sampler, and how many trials it can propose at most."""
+    """The sampler of each trial, and how many trials there can be at most."""
 
-    sampler: BaseSampler
+    sampler_for: SamplerFor
     max_trials: float = math.inf
 
 
 def build_sampler(
-    node: DictConfig, distributions: Mapping[str, BaseDistribution], random_seed: int, num_trials: int = 0
+    node: DictConfig, distributions: Mapping[str, BaseDistribution], random_seed: int
 ) -> SamplerChoice:
-    """The sampler, seeded for a study that holds `num_trials` already: a seed alone would start again.
+    """The samplers, each seeded with `random_seed` (or the seed of the node) and its trial's number.
 
-    Raises ConfigError when it cannot be built, and SearchSpaceError for a grid over a continuous range.
+    So a search that is interrupted and goes on proposes what it would have proposed without that.
+
+    Raises ConfigError when one cannot be built, and SearchSpaceError for a grid over a continuous range.
     """
     target = str(node.get("_target_"))
     needed = _NEEDED_PACKAGES.get(target.rpartition(".")[2])
     if needed is not None and find_spec(needed) is None:
         raise ConfigError(f"hydra/sweeper/sampler: {target} needs the package {needed}: {_INSTALL}")
+    seed = random_seed if node.get("seed") is None else int(node.seed)
     try:
-        built = instantiate(_seeded(node, random_seed, num_trials))
+        built = instantiate(node, _partial_=True)
+        if getattr(built, "func", None) is GridSampler:
+            grid = {key: _grid(key, distribution) for key, distribution in distributions.items()}
+            # its seed shuffles the whole grid
+            sampler = built(grid, seed=_derived(seed, 0))
+            return SamplerChoice(lambda _: sampler, math.prod(len(values) for values in grid.values()))
+        if not callable(built):
+            raise ConfigError(f"hydra/sweeper/sampler must be an Optuna sampler, but is {built!r}")
+        sampler_for = _sampler_for(built, seed, takes_seed="seed" in node)
+        tried = sampler_for(0)
+    except ConfigError:
+        raise
     except Exception as error:
         raise ConfigError(f"hydra/sweeper/sampler: {target}: {error.__cause__ or error}") from error
-    if isinstance(built, functools.partial) and built.func is GridSampler:
-        grid = {key: _grid(key, distribution) for key, distribution in distributions.items()}
-        return SamplerChoice(built(grid), math.prod(len(values) for values in grid.values()))
-    if not isinstance(built, BaseSampler):
-        raise ConfigError(f"hydra/sweeper/sampler must be an Optuna sampler, but is {built!r}")
-    _try(instantiate(_seeded(node, random_seed, num_trials)), distributions, target)
-    return SamplerChoice(built)
+    if not isinstance(tried, BaseSampler):
+        raise ConfigError(f"hydra/sweeper/sampler must be an Optuna sampler, but is {tried!r}")
+    _try(tried, distributions, target)
+    return SamplerChoice(sampler_for)
+
+
+def _sampler_for(build: Callable[..., Any], seed: int, *, takes_seed: bool) -> SamplerFor:
+    # a sequence has one seed
+    is_sequence = getattr(build, "func", None) is QMCSampler
+
+    def sampler_for(number: int) -> Any:
+        options = {"seed": _derived(seed, 0 if is_sequence else number)} if takes_seed else {}
+        with without_experimental_warnings():
+            return build(**options)
+
+    return sampler_for
+
+
+@contextmanager
+def without_experimental_warnings() -> Iterator[None]:
+    """The user has chosen, and can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+def _derived(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def _try(sampler: BaseSampler, distributions: Mapping[str, BaseDistribution], target: str) -> None:
@@ -63,16 +104,6 @@ def _try(sampler: BaseSampler, distributions: Mapping[str, BaseDistribution], ta
         optuna.create_study(sampler=sampler).ask(dict(distributions))
     except Exception as error:
         raise ConfigError(f"hydra/sweeper/sampler: {target} cannot propose a trial: {error}") from error
-
-
-def _seeded(node: DictConfig, random_seed: int, num_trials: int) -> DictConfig:
-    """Give a sampler that takes a seed one, its own if it names one and the experiment's otherwise."""
-    seeded = node.copy()
-    if "seed" in seeded:
-        entropy = [random_seed if seeded.seed is None else seeded.seed, num_trials]
-        with flag_override(seeded, ["readonly", "struct"], False):
-            seeded.seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-    return seeded
 
 
 def _grid(key: str, distribution: BaseDistribution) -> list[Any]:

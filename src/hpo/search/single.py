@@ -16,7 +16,8 @@ from hpo.experiment.directory import check_new
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
 from hpo.search.inline import InlineStream
-from hpo.search.loop import search
+from hpo.search.loop import Search
+from hpo.search.proposals import Proposals
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
 from hpo.search.sweep import finish, opened
@@ -30,7 +31,7 @@ def run_single(config: DictConfig) -> None:
     Raises HpoError for bad input, before anything is on disk.
     """
     check_config(config)
-    choice = SamplerChoice(RandomSampler(seed=config.random_seed), max_trials=1)
+    choice = SamplerChoice(RandomSampler, max_trials=1)
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = {}
         config.total_trials = config.concurrent_trials = 1
@@ -43,10 +44,15 @@ def run_single(config: DictConfig) -> None:
     with opened(config, source) as experiment, _training_on_terminal(config):
         stream = InlineStream(config, experiment.paths)
         study = Study(
-            choice.sampler, {}, experiment.objectives, experiment.paths.study_db, experiment.paths.experiment_id
+            choice.sampler_for,
+            {},
+            experiment.objectives,
+            experiment.paths.study_db,
+            experiment.paths.experiment_id,
         )
         try:
-            search(study, stream, experiment, fixed=(), total_trials=1, concurrent_trials=1)
+            proposals = Proposals(study, (), config.duplicates)
+            Search(study, stream, experiment, proposals, fixed=(), total_trials=1, concurrent_trials=1).run()
         finally:
             study.close()
         test_best(experiment, stream, ())

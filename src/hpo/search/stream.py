@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from hpo.records import Event, TrialSpec
+from hpo.records import Ended, Event, Stop, TrialSpec
+
+Hear = Callable[[Event], None]
+"""Hears of an event; it may call `stop` of the stream that it heard it from."""
 
 
 @runtime_checkable
@@ -22,11 +26,30 @@ class Stream(Protocol):
     def submit(self, spec: TrialSpec) -> None:
         """Start a trial as soon as a slot is free; does not wait for it."""
 
-    def wait(self, timeout_s: float | None = None) -> list[Event]:
-        """The events since the last call, in order; empty only when `timeout_s` has passed without one."""
+    def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
+        """Hand `hear` the events since the last call, in order; none only when `timeout_s` has passed without one.
 
-    def stop(self, number: int) -> None:
-        """Tell a trial to end at its next report."""
+        Where trials run in this process it hears of each event as it comes, while its trial goes on.
+        """
+
+    def stop(self, number: int, why: Stop) -> None:
+        """Tell a trial to end: at once, or at its next evaluation."""
+
+    def kill(self, number: int, reason: str) -> None:
+        """End a trial by force where that can be done; it then ends as FAIL with this reason."""
 
     def close(self) -> None:
         """End what still runs, and wait until it has."""
+
+
+def the_end(stream: Stream) -> Ended:
+    """Wait until the only trial that runs has ended."""
+    ends: list[Ended] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Ended):
+            ends.append(event)
+
+    while not ends:
+        stream.wait(hear)
+    return ends[0]

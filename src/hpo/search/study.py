@@ -8,7 +8,8 @@ from pathlib import Path
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
@@ -16,6 +17,7 @@ from optuna.trial import TrialState
 from hpo.config import Direction
 from hpo.objectives import Objective
 from hpo.records import State, Value
+from hpo.search.sampler import SamplerFor
 from hpo.search.study_file import StudyFile
 
 _OPTUNA_STATE = {
@@ -36,25 +38,32 @@ class Proposal:
 
 
 class Study:
-    """Asks and tells in memory, where it takes milliseconds; `path=None` keeps nothing."""
+    """Asks, prunes and tells in memory, where it takes milliseconds; `path=None` keeps nothing.
+
+    A step of an intermediate value is the count of the trial's reports, whatever the trial calls it: the first
+    evaluation of every trial is step 1, also where their batch sizes differ.
+    """
 
     def __init__(
         self,
-        sampler: BaseSampler,
+        sampler_for: SamplerFor,
         distributions: Mapping[str, BaseDistribution],
         objectives: Sequence[Objective],
         path: Path | None = None,
         name: str = "hpo",
+        pruner: BasePruner | None = None,
     ) -> None:
         # what Optuna logs goes to mp.log, which listens to its logger
         optuna.logging.disable_default_handler()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._distributions = dict(distributions)
         self._objectives = objectives
+        self._sampler_for = sampler_for
         self._memory = InMemoryStorage()
         self._study = optuna.create_study(
             storage=self._memory,
-            sampler=sampler,
+            sampler=sampler_for(0),
+            pruner=pruner or NopPruner(),
             study_name=name,
             directions=[_DIRECTION[objective.direction] for objective in objectives],
         )
@@ -66,8 +75,12 @@ class Study:
         self._known_attributes: dict[int, frozenset[str]] = {}
         self._file = StudyFile(path, name, self._study.directions) if path else None
 
-    def ask(self) -> Proposal:
-        """The next proposal, which is on disk when this returns."""
+    def ask(self, planned: Mapping[str, Value] | None = None, *, at_random: bool = False) -> Proposal:
+        """The next proposal, which is on disk when this returns; what `planned` gives is taken from there."""
+        number = len(self._study.get_trials(deepcopy=False))
+        self._study.sampler = RandomSampler(seed=number) if at_random else self._sampler_for(number)
+        if planned is not None:
+            self._study.enqueue_trial(dict(planned))
         trial = self._study.ask(self._distributions)
         frozen = self._memory.get_trial(trial._trial_id)
         self._trials[trial.number] = trial
@@ -77,13 +90,35 @@ class Study:
             self._file.add(frozen)
         return Proposal(trial.number, dict(frozen.params))
 
-    def report(self, number: int, step: int, value: float) -> None:
-        """Note what the first objective was at a step; a study of several objectives takes none."""
-        if len(self._objectives) == 1:
-            self._trials[number].report(value, step)
+    def report(self, number: int, value: float) -> bool:
+        """Note what the first objective was, and say whether the pruner gives the trial up.
+
+        A study of several objectives takes no reports. They are on disk after the next `flush`.
+        """
+        if len(self._objectives) > 1:
+            return False
+        trial_id = self._trials[number]._trial_id
+        frozen = self._memory.get_trial(trial_id)
+        # in place: Optuna's own way copies all earlier values for each new one
+        step = len(frozen.intermediate_values) + 1
+        frozen.intermediate_values[step] = value
+        if self._file:
+            self._file.report(number, step, value)
+        return not isinstance(self._study.pruner, NopPruner) and self._study.pruner.prune(self._study, frozen)
+
+    def flush(self) -> None:
+        """Write the reports that wait."""
+        if self._file:
+            self._file.flush()
 
     def tell(self, number: int, state: State, values: Sequence[float]) -> None:
-        """End a trial; on disk when this returns. `values` count for COMPLETE alone."""
+        """End a trial; on disk when this returns. `values` count for COMPLETE alone.
+
+        A trial that waits to be continued stays as it is.
+        """
+        if not state.is_finished:
+            self.flush()
+            return
         trial = self._trials.pop(number)
         try:
             self._study.tell(trial, list(values) if state is State.COMPLETE else None, state=_OPTUNA_STATE[state])
@@ -95,6 +130,18 @@ class Study:
         if self._file:
             self._file.end(frozen, self._known_attributes.pop(number))
             self._file.copy_attributes(self._memory, self._study._study_id)
+
+    def reject(
+        self, number: int, state: State, values: Sequence[float], attributes: Mapping[str, Value | list[float]]
+    ) -> None:
+        """End a proposal that is never run, as pruned, or as complete with `values` that are known.
+
+        Its user attributes say so: `state` is its own, and `attributes`.
+        """
+        trial = self._trials[number]
+        for key, value in ({"state": state.value} | dict(attributes)).items():
+            trial.set_user_attr(key, value)
+        self.tell(number, State.COMPLETE if values else State.PRUNED_POOR_PERFORMANCE, values)
 
     def close(self) -> None:
         if self._file:

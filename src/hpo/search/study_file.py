@@ -32,6 +32,7 @@ _PARAMS = _table(models.TrialParamModel)
 _VALUES = _table(models.TrialValueModel)
 _INTERMEDIATE_VALUES = _table(models.TrialIntermediateValueModel)
 _SYSTEM_ATTRIBUTES = _table(models.TrialSystemAttributeModel)
+_USER_ATTRIBUTES = _table(models.TrialUserAttributeModel)
 
 
 class StudyFile:
@@ -42,6 +43,7 @@ class StudyFile:
         self._study_id = self._storage.create_new_study(directions, name)
         self._trial_ids: dict[int, int] = {}
         self._study_attributes: dict[str, Any] = {}
+        self._reports: list[dict[str, Any]] = []
 
     def add(self, trial: FrozenTrial) -> None:
         """Add a trial that has been proposed, with its parameters."""
@@ -61,14 +63,37 @@ class StudyFile:
             _insert(connection, _SYSTEM_ATTRIBUTES, _attribute_rows(trial_id, trial.system_attrs))
         self._trial_ids[trial.number] = trial_id
 
+    def report(self, number: int, step: int, value: float) -> None:
+        """Keep an intermediate value for the next `flush`."""
+        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+        self._reports.append(
+            {
+                "trial_id": self._trial_ids[number],
+                "step": step,
+                "intermediate_value": stored,
+                "intermediate_value_type": kind,
+            }
+        )
+
+    def flush(self) -> None:
+        """Write the reports that wait, in one transaction."""
+        if self._reports:
+            with self._storage.engine.begin() as connection:
+                self._write_reports(connection)
+
+    def _write_reports(self, connection: sa.Connection) -> None:
+        _insert(connection, _INTERMEDIATE_VALUES, self._reports)
+        self._reports.clear()
+
     def end(self, trial: FrozenTrial, known_attributes: frozenset[str]) -> None:
-        """Write a trial's end: state, values, reports, and what the sampler noted beyond `known_attributes`."""
+        """Write a trial's end: state, values, the reports that wait, and attributes beyond `known_attributes`."""
         trial_id = self._trial_ids[trial.number]
         new_attributes = {key: value for key, value in trial.system_attrs.items() if key not in known_attributes}
         with self._storage.engine.begin() as connection:
-            _insert(connection, _INTERMEDIATE_VALUES, _intermediate_rows(trial_id, trial))
+            self._write_reports(connection)
             _insert(connection, _VALUES, _value_rows(trial_id, trial))
             _insert(connection, _SYSTEM_ATTRIBUTES, _attribute_rows(trial_id, new_attributes))
+            _insert(connection, _USER_ATTRIBUTES, _attribute_rows(trial_id, trial.user_attrs))
             connection.execute(
                 _TRIALS.update().where(_TRIALS.c.trial_id == trial_id),
                 {"state": trial.state, "datetime_complete": _utc(trial.datetime_complete)},
@@ -82,6 +107,7 @@ class StudyFile:
                 self._storage.set_study_system_attr(self._study_id, key, value)
 
     def close(self) -> None:
+        self.flush()
         self._storage.remove_session()
         self._storage.engine.dispose()
 
@@ -106,21 +132,6 @@ def _param_rows(trial_id: int, trial: FrozenTrial) -> list[dict[str, Any]]:
         }
         for name, value in trial.params.items()
     ]
-
-
-def _intermediate_rows(trial_id: int, trial: FrozenTrial) -> list[dict[str, Any]]:
-    rows = []
-    for step, value in trial.intermediate_values.items():
-        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
-        rows.append(
-            {
-                "trial_id": trial_id,
-                "step": step,
-                "intermediate_value": stored,
-                "intermediate_value_type": kind,
-            }
-        )
-    return rows
 
 
 def _value_rows(trial_id: int, trial: FrozenTrial) -> list[dict[str, Any]]:

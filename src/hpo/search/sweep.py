@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from hydra.errors import HydraException
@@ -11,6 +12,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
+from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner
 from sqlalchemy.exc import OperationalError
 
 from hpo.ending import NoneCompleted
@@ -19,13 +22,16 @@ from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import OF_A_DISK, check_new, unwritable
 from hpo.experiment.experiment import Experiment
-from hpo.records import DataSource, State
+from hpo.objectives import objectives
+from hpo.records import DataSource, State, Value
 from hpo.search.batches import BatchStream
 from hpo.search.check import check_space
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
-from hpo.search.loop import search
+from hpo.search.loop import Search
 from hpo.search.preflight import preflight
+from hpo.search.proposals import Proposals, configured_values
+from hpo.search.pruner import build_pruner
 from hpo.search.sampler import SamplerChoice, build_sampler
 from hpo.search.space import SearchSpace, read_space
 from hpo.search.stream import Stream
@@ -50,10 +56,11 @@ def sweep(
     check_space(space, config, context.config_loader)
     check_config(config)
     choice = build_sampler(sampler_config, space.distributions, config.random_seed)
+    pruner = build_pruner(config.pruner, objectives(config))
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = dict(space.sweeps)
     if config.dry_run:
-        show(describe(config, space.distributions, choice))
+        show(describe(config, space.distributions, choice, plan(config, space.distributions, choice)[0]))
         return
     check_new(config)
     with _closing(launcher):
@@ -67,12 +74,17 @@ def sweep(
             )
             # before the experiment is: trials that still run are part of it
             with _closing(stream):
-                _run(config, space, choice, stream, experiment)
+                _run(config, space, choice, pruner, stream, experiment)
     finish(experiment)
 
 
 def _run(
-    config: DictConfig, space: SearchSpace, choice: SamplerChoice, stream: Stream, experiment: Experiment
+    config: DictConfig,
+    space: SearchSpace,
+    choice: SamplerChoice,
+    pruner: BasePruner | None,
+    stream: Stream,
+    experiment: Experiment,
 ) -> None:
     for argument in space.pinned:
         experiment.say(f"{argument}: pinned by the command line, it leaves the search space")
@@ -81,26 +93,43 @@ def _run(
     total_trials = int(min(config.total_trials, choice.max_trials))
     if total_trials < config.total_trials:
         experiment.say(f"the grid has {total_trials} points, fewer than total_trials={config.total_trials}")
+    planned, said = plan(config, space.distributions, choice)
+    if said is not None:
+        experiment.say(said)
     fixed = (*space.fixed, *experiment.fixed_overrides())
     study = Study(
-        choice.sampler,
+        choice.sampler_for,
         space.distributions,
         experiment.objectives,
         experiment.paths.study_db,
         experiment.paths.experiment_id,
+        pruner,
     )
     try:
-        search(
+        Search(
             study,
             stream,
             experiment,
+            Proposals(study, planned, config.duplicates),
             fixed=fixed,
             total_trials=total_trials,
             concurrent_trials=config.concurrent_trials,
-        )
+        ).run()
     finally:
         study.close()
     test_best(experiment, stream, fixed)
+
+
+def plan(
+    config: DictConfig, distributions: Mapping[str, BaseDistribution], choice: SamplerChoice
+) -> tuple[list[Mapping[str, Value]], str | None]:
+    """What is tried before the sampler is asked, and what is to be said of it; a grid is a plan of its own."""
+    if not config.try_defaults_first or choice.max_trials < math.inf:
+        return [], None
+    values = configured_values(config, distributions)
+    if values is None or isinstance(values, str):
+        return [], values
+    return [values], None
 
 
 @contextmanager

@@ -41,6 +41,8 @@ def train(trial: Trial) -> Finish | dict[str, float]:
             for result in step.take(batches):
                 running.add(result)
             iteration += 1
+            if trial.will_lose():
+                return _final(best, measured)
             if setup.average is not None:
                 setup.average.update_parameters(setup.model)
             setup.schedule.step(iteration)
@@ -77,7 +79,7 @@ def train(trial: Trial) -> Finish | dict[str, float]:
             if diverged is not None:
                 return Finish(_final(best, measured), diverged, state_of_diverged(best))
             stale = stopping.staleness(iteration, best)
-            if stale is not None or trial.should_stop():
+            if stale is not None or (iteration < plan.total_steps and trial.should_stop()):
                 log_worst_images(trial, setup, config.num_worst_images, iteration)
                 return _final(best, measured) if stale is None else Finish(_final(best, measured), stale)
     log_worst_images(trial, setup, config.num_worst_images, iteration)

@@ -57,7 +57,7 @@ def run_trial(config: DictConfig) -> float | list[float] | None:
     if config.experiment_id is None:
         raise NoExperimentError
     ended = run_attempt(config, TrialPaths(Path(HydraConfig.get().runtime.output_dir)), current_link.get())
-    if config.run_task == TEST_TASK:
+    if config.run_task == TEST_TASK or not ended.metrics:
         return None
     values = objective_values(objectives(config), ended.metrics)
     return values[0] if len(values) == 1 else list(values)
@@ -123,15 +123,20 @@ def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata) ->
     trial.recorders = _build_recorders(trial.config, info)
     metrics: Mapping[str, float] = {}
     try:
-        ended = outcome.returned(trial.number, _call(trial), trial.best, trial.objectives)
+        ended = _returned(trial)
         metrics = ended.metrics
-        if not trial.has_reported:
+        if metrics and not trial.has_reported:
             trial.log(metrics)
         if ended.reason is not None:
             logger.info(ended.reason)
         return ended
     finally:
         _close(trial.recorders, metrics)
+
+
+def _returned(trial: TrialHandle) -> Ended:
+    value = _call(trial)
+    return outcome.returned(trial.number, value, trial.best, trial.objectives, trial.obeyed)
 
 
 def _test(trial: TrialHandle) -> Ended:

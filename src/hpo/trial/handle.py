@@ -13,7 +13,7 @@ from hpo.errors import TrialError
 from hpo.objectives import objectives
 from hpo.paths import TrialPaths
 from hpo.recording.protocol import Recorder, VisualRecorder
-from hpo.records import Report
+from hpo.records import Report, Stop
 from hpo.trial.checkpoints import Checkpoints
 from hpo.trial.link import Link
 from hpo.trial.metadata import Metadata
@@ -34,6 +34,7 @@ class TrialHandle:
         self.recorders: Sequence[Recorder] = ()
         self.best: Mapping[str, float] | None = None
         self.has_reported = False
+        self.obeyed: Stop | None = None
         self.objectives = objectives(config)
         self._metadata = metadata
         self._link = link
@@ -66,7 +67,14 @@ class TrialHandle:
                 recorder.images(tag, images, step)
 
     def should_stop(self) -> bool:
-        return self._link.stop_requested()
+        self.obeyed = self._link.stop_requested()
+        return self.obeyed is not None
+
+    def will_lose(self) -> bool:
+        if self._link.stop_requested() is not Stop.PRUNE:
+            return False
+        self.obeyed = Stop.PRUNE
+        return True
 
     def save(self, state: Mapping[str, Any], step: int, *, best: bool = False) -> None:
         self._checkpoints.save(

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Protocol
 
-from hpo.records import Event
+from hpo.records import Ended, Event, Stop
 
 
 class Link(Protocol):
     """Neither method waits for the scheduler."""
 
     def send(self, event: Event) -> None:
-        """Hand an event up. Reports may be dropped when nobody listens any more; nothing is raised."""
+        """Hand an event up. It is dropped when nobody listens any more; nothing is raised."""
 
-    def stop_requested(self) -> bool:
-        """Whether the scheduler has decided to end the trial."""
+    def stop_requested(self) -> Stop | None:
+        """Why the scheduler has decided to end the trial, if it has; a microsecond."""
 
 
 class NullLink:
@@ -24,8 +25,34 @@ class NullLink:
     def send(self, event: Event) -> None:
         pass
 
-    def stop_requested(self) -> bool:
-        return False
+    def stop_requested(self) -> Stop | None:
+        return None
+
+
+class DirectLink:
+    """To a scheduler in the same process, which hears of each event while the trial runs.
+
+    What its `hear` raises waits for the trial's end, in `error`, and asks for it: it is not the task's to catch.
+    The trial's own end waits in `ended`.
+    """
+
+    def __init__(self, hear: Callable[[Event], None], stop: Stop | None = None) -> None:
+        self.ended: Ended | None = None
+        self.error: Exception | None = None
+        self.stop = stop
+        self._hear = hear
+
+    def send(self, event: Event) -> None:
+        if isinstance(event, Ended):
+            self.ended = event
+        elif self.error is None:
+            try:
+                self._hear(event)
+            except Exception as error:
+                self.error, self.stop = error, Stop.PAUSE
+
+    def stop_requested(self) -> Stop | None:
+        return self.stop
 
 
 current_link: ContextVar[Link] = ContextVar("hpo_link", default=NullLink())  # noqa: B039 - it has no state

@@ -11,7 +11,7 @@ from typing import Any
 from hpo.errors import TrialError
 from hpo.objectives import Objective
 from hpo.paths import TrialPaths
-from hpo.records import Ended, Report, State
+from hpo.records import Ended, Report, State, Stop
 from hpo.trial.metadata import Metadata, seconds, timestamp
 from hpo.trial.protocol import Finish
 
@@ -22,12 +22,25 @@ _MAX_REASON_CHARACTERS = 1_000
 _MAX_TRACEBACK_CHARACTERS = 100_000
 
 
-def returned(number: int, value: Any, best: Mapping[str, float] | None, objectives: Sequence[Objective]) -> Ended:
+_OBEYED = {Stop.PRUNE: "stopped by the pruner", Stop.PAUSE: "stopped, to be continued"}
+
+
+def returned(
+    number: int,
+    value: Any,
+    best: Mapping[str, float] | None,
+    objectives: Sequence[Objective],
+    obeyed: Stop | None = None,
+) -> Ended:
     """The end that a task returned, as a Finish or as its metrics alone; FAIL when an objective is not finite.
 
-    An objective that is missing is the scheduler's to judge. Raises TrialError for what is no metrics.
+    `obeyed` says why it was asked to end, when it has seen that. An objective that is missing is the scheduler's
+    to judge. Raises TrialError for what is no metrics.
     """
     finish = value if isinstance(value, Finish) else None
+    if finish is None and obeyed is not None:
+        metrics = {} if value is None and best is None else as_metrics(value, best, objectives)
+        return Ended(number, obeyed.state, metrics, reason=_OBEYED[obeyed])
     metrics = as_metrics(finish.metrics if finish else value, best, objectives)
     if finish is not None and finish.state is not State.COMPLETE:
         return Ended(number, finish.state, metrics, reason=finish.reason)

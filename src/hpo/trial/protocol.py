@@ -47,7 +47,13 @@ class Trial(Protocol):
         """Log one evaluation at `step` (counted from 1, rising) and hand it to the scheduler."""
 
     def should_stop(self) -> bool:
-        """Whether the scheduler has decided to end this trial; look after each report."""
+        """Whether the scheduler has decided to end this trial; look after each report.
+
+        A task that sees it keeps its state and returns: the trial is then pruned, or waits to be continued.
+        """
+
+    def will_lose(self) -> bool:
+        """Whether the pruner has decided against this trial; cheap enough to look at in every step."""
 
     def save(self, state: Mapping[str, Any], step: int, *, best: bool = False) -> None:
         """Keep a checkpoint of tensors and plain values durably, and in best_checkpoints when `best`."""

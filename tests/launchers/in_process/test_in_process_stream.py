@@ -9,7 +9,7 @@ import pytest
 
 from hpo.records import Started, TrialSpec
 from tests.launchers import tasks
-from tests.launchers.applications import all_events, opened
+from tests.launchers.applications import all_events, opened, waited
 from tests.launchers.stream_contract import StreamContract
 
 
@@ -28,4 +28,4 @@ def test_ctrl_c_in_a_trial_ends_the_search(tmp_path: Path) -> None:
     with opened("in_process", tasks.interrupt_itself, tmp_path) as launcher:
         launcher.submit(TrialSpec(0))
         with pytest.raises(KeyboardInterrupt):
-            launcher.wait()
+            waited(launcher)

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from hpo.errors import ConfigError
-from hpo.records import Report, Started, State, TrialSpec
+from hpo.records import Report, Started, State, Stop, TrialSpec
 from tests.launchers import tasks
-from tests.launchers.applications import Task, all_events, opened, opened_hpo, the_end
+from tests.launchers.applications import Task, all_events, opened, opened_hpo, the_end, waited
 from tests.launchers.stream_contract import StreamContract
 
 
@@ -51,7 +51,7 @@ def test_a_trial_that_dies_ends_once_with_the_reason(tmp_path: Path, task: Task,
     with opened("local", task, tmp_path) as launcher:
         launcher.submit(TrialSpec(0))
         ended = the_end(launcher)
-        assert launcher.wait(0.0) == []
+        assert waited(launcher, 0.0) == []
     assert (ended.state, ended.reason) == (State.FAIL, reason)
 
 
@@ -80,7 +80,7 @@ def test_stop_reaches_a_trial_that_runs(tmp_path: Path) -> None:
     with opened("local", tasks.run_until_stopped, tmp_path) as launcher:
         launcher.submit(TrialSpec(0))
         _wait_for_a_report(launcher)
-        launcher.stop(0)
+        launcher.stop(0, Stop.PAUSE)
         assert the_end(launcher).state is State.COMPLETE
 
 
@@ -124,7 +124,7 @@ def test_trials_end_and_others_start_when_the_server_dies(tmp_path: Path) -> Non
         trial.parent().kill()  # type: ignore[union-attr]
         assert the_end(launcher).reason == "the server that trials are forked from died"
         psutil.wait_procs([trial], timeout=30)
-        launcher.stop(1)
+        launcher.stop(1, Stop.PAUSE)
         launcher.submit(TrialSpec(1))
         assert the_end(launcher).state is State.COMPLETE
 
@@ -146,12 +146,12 @@ def test_trials_take_turns_on_cuda_devices(tmp_path: Path, monkeypatch: pytest.M
             launcher.submit(TrialSpec(number, overrides=("device=auto", "experiment_id=x")))
         devices = {}
         while len(devices) < 3:
-            devices |= {event.number: event.metrics["device"] for event in launcher.wait(60.0)}
+            devices |= {event.number: event.metrics["device"] for event in waited(launcher, 60.0)}
         # the slot that gets free is the only one on its device
-        launcher.stop(1)
+        launcher.stop(1, Stop.PAUSE)
         the_end(launcher)
         launcher.submit(TrialSpec(3, overrides=("experiment_id=x",)))
-        (report,) = launcher.wait(60.0)
+        (report,) = waited(launcher, 60.0)
     assert devices == {0: 3.0, 1: 5.0, 2: 3.0}
     assert report.metrics == {"device": 5.0}
 
@@ -164,7 +164,7 @@ def _spare(launcher: Any) -> psutil.Process:
         spares = [child for child in server.children() if child.pid not in launcher._stream.pids.values()]
         if spares:
             return spares[0]
-        launcher.wait(0.01)
+        waited(launcher, 0.01)
     raise AssertionError("there is no spare process")
 
 
@@ -177,9 +177,9 @@ def test_the_next_trial_runs_in_a_process_that_has_waited_for_it(
         _wait_for_a_report(launcher)
         spare = _spare(launcher)
         launcher.submit(TrialSpec(1, overrides=overrides))
-        (started,) = (event for event in launcher.wait(60.0) if isinstance(event, Started))
+        (started,) = (event for event in waited(launcher, 60.0) if isinstance(event, Started))
         assert (started.number, started.pid) == (1, spare.pid)
-        launcher.stop(1)
+        launcher.stop(1, Stop.PAUSE)
         assert the_end(launcher).state is State.COMPLETE
         left = _spare(launcher)
         launcher.close()
@@ -195,8 +195,8 @@ def test_a_process_that_died_while_it_waited_is_no_trials_failure(tmp_path: Path
         spare = _spare(launcher)
         spare.kill()
         while launcher._stream._pool._spares:  # until the server has told of it
-            launcher.wait(0.01)
-        launcher.stop(1)
+            waited(launcher, 0.01)
+        launcher.stop(1, Stop.PAUSE)
         launcher.submit(TrialSpec(1))
         assert the_end(launcher).state is State.COMPLETE
 
@@ -236,11 +236,11 @@ def test_an_unknown_start_method_is_an_error_that_names_those_known(tmp_path: Pa
 
 
 def _wait_for_start(launcher: Any) -> Started:
-    (started,) = launcher.wait(60.0)[:1]
+    (started,) = waited(launcher, 60.0)[:1]
     assert isinstance(started, Started)
     return started
 
 
 def _wait_for_a_report(launcher: Any) -> None:
-    while not any(isinstance(event, Report) for event in launcher.wait(60.0)):
+    while not any(isinstance(event, Report) for event in waited(launcher, 60.0)):
         pass

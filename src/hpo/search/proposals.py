@@ -1,0 +1,101 @@
+"""What is tried next: what was planned first, then what the sampler proposes; nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution
+
+from hpo.config import Duplicates
+from hpo.records import Ended, State, Value
+from hpo.search.study import Proposal, Study
+
+_MAX_REJECTED_IN_A_ROW = 100
+# then the values are drawn at random: a sampler that is sure of itself proposes the same for ever
+_MAX_REJECTED_OF_THE_SAMPLER = 20
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A proposal that is not run, and why."""
+
+    proposal: Proposal
+    state: State
+    reason: str
+
+
+class Proposals:
+    """The proposals of one search, in their order.
+
+    `planned` are values, by the parameters' names, that are tried before the sampler is asked.
+    """
+
+    def __init__(self, study: Study, planned: Iterable[Mapping[str, Value]], duplicates: Duplicates) -> None:
+        self._study = study
+        self._planned = iter(planned)
+        self._duplicates = duplicates
+        self._known: dict[frozenset[tuple[str, str]], int] = {}
+        self._keys: dict[int, frozenset[tuple[str, str]]] = {}
+        self._values: dict[int, tuple[float, ...]] = {}
+        self._num_in_a_row = 0
+
+    @property
+    def exhausted(self) -> str | None:
+        """Why nothing new is to be expected any more."""
+        if self._num_in_a_row < _MAX_REJECTED_IN_A_ROW:
+            return None
+        return f"the last {_MAX_REJECTED_IN_A_ROW} proposals were not new: the search space is exhausted"
+
+    def next(self) -> Proposal | Rejected:
+        """The next trial, or a proposal that the study has been told of as rejected."""
+        planned = next(self._planned, None)
+        proposal = self._study.ask(planned, at_random=self._num_in_a_row >= _MAX_REJECTED_OF_THE_SAMPLER)
+        key = frozenset((name, repr(value)) for name, value in proposal.params.items())
+        twin = self._known.get(key)
+        # without a search space every trial has the configured values, as the user wants it
+        if twin is None or not key or self._duplicates is Duplicates.run:
+            self._num_in_a_row = 0
+            self._known[key] = proposal.number
+            self._keys[proposal.number] = key
+            return proposal
+        self._num_in_a_row += 1
+        values = self._values.get(twin, ()) if self._duplicates is Duplicates.reuse else ()
+        self._study.reject(proposal.number, State.PRUNED_DUPLICATE, values, {"duplicate_of": twin})
+        return Rejected(proposal, State.PRUNED_DUPLICATE, f"equal to trial {twin}")
+
+    def heard(self, ended: Ended, values: tuple[float, ...]) -> None:
+        """A trial came to its end: one that failed may be proposed again."""
+        key = self._keys.pop(ended.number, None)
+        if ended.state is State.COMPLETE:
+            self._values[ended.number] = values
+        elif ended.state is State.FAIL and key is not None and self._known.get(key) == ended.number:
+            del self._known[key]
+
+
+def configured_values(
+    config: DictConfig, distributions: Mapping[str, BaseDistribution]
+) -> dict[str, Value] | str | None:
+    """The configured value of each searched key; why they are no trial when one is outside the space.
+
+    None when nothing is searched.
+    """
+    values: dict[str, Value] = {}
+    for key, distribution in distributions.items():
+        value = OmegaConf.select(config, key.lstrip("+"), throw_on_missing=False)
+        if value is None or OmegaConf.is_config(value):
+            value = config.hydra.runtime.choices.get(key, value)
+        if not _holds(distribution, value):
+            return (
+                f"the configured {key}={value} is outside the search space ({distribution}), and so is not tried"
+            )
+        values[key] = value
+    return values or None
+
+
+def _holds(distribution: BaseDistribution, value: Value) -> bool:
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except (TypeError, ValueError):
+        return False
