@@ -141,6 +141,10 @@ class RunConfig:
     optim_metrics: dict[str, Direction | None] = field(default_factory=dict)
     # dotted key -> sweep, for example `interval(0.0, 0.9)` or a list of choices
     search_space: Any = field(default_factory=dict)
+    # values that a range has in a grid or an ablation: a number for all ranges, or key -> number
+    grid_bins: Any = None
+    # configurations that are tried first: a list of `key: value` mappings, or a YAML or CSV file of them
+    enqueue: Any = None
     # gives up trials that will lose; a node of an Optuna pruner, null for none
     pruner: Any = None
     # the configured values are tried first, where they are in the search space

@@ -31,11 +31,19 @@ class Rejected:
 class Proposals:
     """The proposals of one search, in their order.
 
-    `planned` are values, by the parameters' names, that are tried before the sampler is asked.
+    `planned` are values, by key, that are tried before the sampler is asked; it is not where they are all.
     """
 
-    def __init__(self, study: Study, planned: Iterable[Mapping[str, Value]], duplicates: Duplicates) -> None:
+    def __init__(
+        self,
+        study: Study,
+        planned: Iterable[Mapping[str, Value]],
+        duplicates: Duplicates,
+        *,
+        is_all: bool = False,
+    ) -> None:
         self._study = study
+        self._is_all = is_all
         self._planned = iter(planned)
         self._duplicates = duplicates
         self._known: dict[frozenset[tuple[str, str]], int] = {}
@@ -46,13 +54,17 @@ class Proposals:
     @property
     def exhausted(self) -> str | None:
         """Why nothing new is to be expected any more."""
+        if self._is_all:
+            return None
         if self._num_in_a_row < _MAX_REJECTED_IN_A_ROW:
             return None
         return f"the last {_MAX_REJECTED_IN_A_ROW} proposals were not new: the search space is exhausted"
 
-    def next(self) -> Proposal | Rejected:
-        """The next trial, or a proposal that the study has been told of as rejected."""
+    def next(self) -> Proposal | Rejected | None:
+        """The next trial, or a proposal that the study has been told of as rejected; None at the plan's end."""
         planned = next(self._planned, None)
+        if planned is None and self._is_all:
+            return None
         proposal = self._study.ask(planned, at_random=self._num_in_a_row >= _MAX_REJECTED_OF_THE_SAMPLER)
         key = frozenset((name, repr(value)) for name, value in proposal.params.items())
         twin = self._known.get(key)

@@ -121,12 +121,7 @@ class Study:
             self.flush()
             return
         trial = self._trials.pop(number)
-        try:
-            self._study.tell(trial, list(values) if state is State.COMPLETE else None, state=_OPTUNA_STATE[state])
-        except RuntimeError:
-            # a GridSampler stops the study at its last point, which Optuna allows inside optimize() only
-            if not self._memory.get_trial(trial._trial_id).state.is_finished():
-                raise
+        self._study.tell(trial, list(values) if state is State.COMPLETE else None, state=_OPTUNA_STATE[state])
         frozen = self._memory.get_trial(trial._trial_id)
         if self._file:
             self._file.end(frozen, self._known_attributes.pop(number))
