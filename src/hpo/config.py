@@ -153,6 +153,20 @@ class RunConfig:
     duplicates: Duplicates = Duplicates.skip
     # trials that are run to an end
     total_trials: int = 20
+    # seconds after which the search ends: trials that run stop at their next evaluation, to be continued
+    timeout_s: float | None = None
+    # seconds after which a trial is ended by force, as failed
+    trial_timeout_s: float | None = None
+    # the search ends when the first objective is as good as this
+    target_value: float | None = None
+    # the search ends when so many trials in a row have not improved on the best
+    max_stale_trials: int | None = None
+    # the search ends when more than this part of the newest `failure_window` trials failed; null never does
+    max_failure_rate: float | None = None
+    # trials that max_failure_rate looks back at
+    failure_window: int = 20
+    # the search ends when its first so many trials all fail in the same way; null never does
+    fail_fast_trials: int | None = 3
     # trials that run at the same time
     concurrent_trials: int = 2
     # CPU threads of a trial: auto (cores / concurrent_trials) or a number

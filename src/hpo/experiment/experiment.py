@@ -166,6 +166,8 @@ class Experiment:
         """Close the files; `state` is COMPLETE, FAIL or WAITING (interrupted), also for trials not at an end."""
         self.flush()
         for number in self.progress.unfinished():
+            if self.progress.trial(number).ended is not None:
+                continue  # it waits to be continued
             ended = Ended(number, state, reason=reason)
             self._db.end_trial(ended)
             self.progress.ended(ended)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from hpo.experiment.experiment import Experiment
 from hpo.objectives import objective_values
 from hpo.overrides import encode
-from hpo.records import Ended, Event, Report, State, Stop, TrialSpec
+from hpo.records import Ended, Event, Report, Started, State, Stop, TrialSpec
+from hpo.search.budget import Budget
 from hpo.search.proposals import Proposals, Rejected
 from hpo.search.stream import Stream
 from hpo.search.study import Proposal, Study
@@ -29,6 +30,7 @@ class Search:
         stream: Stream,
         experiment: Experiment,
         proposals: Proposals,
+        budget: Budget,
         *,
         fixed: Sequence[str],
         total_trials: int,
@@ -37,6 +39,7 @@ class Search:
         self._study = study
         self._stream = stream
         self._proposals = proposals
+        self._budget = budget
         self._experiment = experiment
         self._fixed = tuple(fixed)
         self._total_trials = total_trials
@@ -45,6 +48,7 @@ class Search:
         self._running: set[int] = set()
         self._stopped: set[int] = set()
         self._is_open = True
+        self._is_over = False
         self._last_flush = time.monotonic()
 
     def run(self) -> None:
@@ -58,6 +62,7 @@ class Search:
                 return
             self._stream.wait(self._hear, _WAIT_S)
             self._flush_if_due()
+            self._keep_the_budget()
 
     def _fill(self) -> None:
         """Start a trial in each free slot, as far as the budget and the space go."""
@@ -87,7 +92,9 @@ class Search:
 
     def _hear(self, event: Event) -> None:
         self._experiment.record(event)
-        if isinstance(event, Report):
+        if isinstance(event, Started):
+            self._budget.started(event.number)
+        elif isinstance(event, Report):
             self._judge(event)
         elif isinstance(event, Ended):
             self._running.discard(event.number)
@@ -96,6 +103,22 @@ class Search:
             self._study.tell(event.number, event.state, values)
             self._proposals.heard(event, values)
             self._num_ended += event.state.is_finished
+            self._budget.ended(event, values[0] if values and event.is_feasible else None)
+        self._keep_the_budget()
+
+    def _keep_the_budget(self) -> None:
+        """End the search when its budget is used up: what runs then ends at its next evaluation, and waits."""
+        for number, reason in self._budget.overdue():
+            self._stream.kill(number, reason)
+        why = self._budget.over()
+        if why is None or self._is_over:
+            return
+        self._is_open, self._is_over = False, True
+        running = len(self._running)
+        tail = f"; {running} still running, which the next evaluation ends" if running else ""
+        self._experiment.say(f"the search ends{tail}: {why}")
+        for number in self._running - self._stopped:
+            self._stream.stop(number, Stop.PAUSE)
 
     def _judge(self, report: Report) -> None:
         value = objective_values(self._experiment.objectives, report.metrics)[0]

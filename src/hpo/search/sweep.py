@@ -23,6 +23,7 @@ from hpo.experiment.experiment import Experiment
 from hpo.objectives import objectives
 from hpo.records import DataSource, State
 from hpo.search.batches import BatchStream
+from hpo.search.budget import Budget, Limits
 from hpo.search.check import read_checked_space
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
@@ -107,6 +108,7 @@ def _run(
             stream,
             experiment,
             Proposals(study, planned.points, config.duplicates, is_all=planned.is_all),
+            Budget(Limits.of(config), experiment.objectives),
             fixed=fixed,
             total_trials=planned.total_trials,
             concurrent_trials=config.concurrent_trials,
