@@ -129,6 +129,12 @@ def test_what_cannot_be_evaluated_raises_at_once(text: str, error: type[Exceptio
     assert time.monotonic() - start < 1
 
 
+def test_a_key_may_be_as_long_as_an_expression() -> None:
+    key = "a" + ".a" * 900
+
+    assert Expression.parse(f"{key} == 1").evaluate({key: 1}) is True
+
+
 def test_one_comparison_is_known_by_its_sides() -> None:
     comparison = Expression.parse("params / 1e6 < limit + 1").comparison
 

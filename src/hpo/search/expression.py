@@ -106,16 +106,18 @@ def _check(node: ast.expr, names: set[str], text: str, depth: int) -> None:
 
 def _key(node: ast.expr) -> str | None:
     """The dotted key that a chain of names, attributes and whole-numbered subscripts stands for."""
-    match node:
-        case ast.Name(id=name):
-            return name
-        case ast.Attribute(value=owner, attr=name):
-            parent = _key(owner)
-            return None if parent is None else f"{parent}.{name}"
-        case ast.Subscript(value=owner, slice=ast.Constant(value=int(index))) if not isinstance(index, bool):
-            parent = _key(owner)
-            return None if parent is None else f"{parent}.{index}"
-    return None
+    parts: list[str] = []
+    while True:
+        match node:
+            case ast.Name(id=name):
+                return ".".join([name, *reversed(parts)])
+            case ast.Attribute(value=owner, attr=name):
+                parts.append(name)
+            case ast.Subscript(value=owner, slice=ast.Constant(value=int(index))) if not isinstance(index, bool):
+                parts.append(str(index))
+            case _:
+                return None
+        node = owner
 
 
 def _parts(node: ast.expr, text: str) -> list[ast.expr]:
