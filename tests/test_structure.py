@@ -39,7 +39,7 @@ ALLOWED = {
     },
 }
 # two modules at the top that reach into the folders, inside their functions
-ALLOWED_LATE = {"hpo.app": {"hpo.search.single", "hpo.trial.attempt"}, "hpo.resolvers": {"hpo.experiment"}}
+ALLOWED_LATE = {"hpo.command": {"hpo.search.single", "hpo.trial.attempt"}, "hpo.resolvers": {"hpo.experiment"}}
 
 
 def name_of(path: Path) -> str:
@@ -188,7 +188,9 @@ def test_every_plugin_that_is_declared_imports_and_none_hides_the_others() -> No
 @pytest.mark.parametrize(
     ("imported", "absent"),
     [
+        (["hpo"], ["hydra", "omegaconf", "torch", "optuna", "sqlalchemy", "numpy", "pandas"]),
         (["hpo.app"], ["torch", "optuna", "sqlalchemy", "numpy"]),
+        (["hpo.api", "hpo.saved"], ["torch", "optuna", "sqlalchemy", "numpy", "pandas"]),
         (["hpo.init.__main__"], ["torch", "optuna", "sqlalchemy", "numpy", "hydra"]),
         # what every Hydra application of the environment imports
         (
@@ -218,7 +220,7 @@ def test_every_plugin_that_is_declared_imports_and_none_hides_the_others() -> No
         ),
         (["hpo.recording.tensorboard"], ["torch", "tensorflow", "optuna"]),
     ],
-    ids=["command", "init", "plugins", "scheduler", "trial", "tensorboard"],
+    ids=["package", "command", "from-python", "init", "plugins", "scheduler", "trial", "tensorboard"],
 )
 def test_what_must_start_quickly_imports_nothing_heavy(imported: list[str], absent: list[str]) -> None:
     code = f"import sys, {', '.join(imported)}; print(*set({absent!r}) & set(sys.modules))"

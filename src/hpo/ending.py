@@ -10,6 +10,13 @@ Closer = Callable[[BaseException | None], bool]
 _closers: list[Closer] = []
 
 
+class NoneCompleted(SystemExit):
+    """The experiment is over and no trial completed: status 1 in any Hydra application, caught by hpo's own."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+
 def at_end(close: Closer) -> None:
     """Have `close` called once, when the command ends."""
     _closers.append(close)

@@ -14,9 +14,9 @@ def quadratic(trial: Trial, x: float, y: float) -> dict[str, float]:
     return {"loss": loss}
 
 
-def noop(trial: Trial, x: float, y: float) -> dict[str, float]:
-    """Return at once."""
-    return {"loss": x * x + y * y}
+def noop(trial: Trial, **values: float) -> dict[str, float]:
+    """The sum of the squares of any number of values, at once."""
+    return {"loss": sum(value * value for value in values.values())}
 
 
 def sleep(trial: Trial, short_s: float, long_s: float, every: int) -> dict[str, float]:

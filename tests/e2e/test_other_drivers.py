@@ -74,7 +74,7 @@ def test_without_multirun_one_trial_with_the_configured_values(hpo: Callable[...
 
 
 def test_a_plain_value_pins_a_key_and_a_sweep_replaces_one(hpo: Callable[..., Run]) -> None:
-    run = hpo("+experiment=quadratic", "-m", "total_trials=3", "task.x=2", "task.y=choice(-1,0)")
+    run = hpo("+experiment=quadratic", "-m", "total_trials=3", "task.x=2", "task.y=choice(-1,0)", "duplicates=run")
     study = check(run, 3)
     assert "task.x=2: pinned" in run.stdout
     assert {tuple(trial.params) for trial in study.trials} == {("task.y",)}

@@ -89,7 +89,7 @@ def test_a_cnn_learns_from_augmented_images_with_its_own_step_metric_and_schedul
 
 
 def test_a_network_with_two_inputs_and_a_loss_of_its_own_learns_from_a_table(hpo: Callable[..., Run]) -> None:
-    run = hpo("+experiment=measurements", "--multirun")
+    run = hpo("+experiment=measurements", "--multirun", "duplicates=run")
     check(run, 3)
     for trial in trials_of(run):
         first, last = records(trial)[0], records(trial)[-1]

@@ -47,3 +47,23 @@ def test_a_reader_never_sees_a_part_of_a_file(tmp_path: Path) -> None:
 def test_times_are_utc_and_come_back() -> None:
     assert timestamp(1_700_000_000.25) == "2023-11-14T22:13:20.250+00:00"
     assert seconds(timestamp(1_700_000_000.25)) == 1_700_000_000.25
+
+
+def test_progress_that_follows_closely_reaches_the_disk_with_the_next_update(paths: TrialPaths) -> None:
+    metadata = Metadata.of(paths)
+    metadata.update(log_iteration=1)
+
+    for iteration in range(2, 50):
+        metadata.progress(log_iteration=iteration)
+    metadata.update(checkpoint_iteration=49)
+
+    assert metadata["log_iteration"] == 49
+    assert Metadata.of(paths)["log_iteration"] == 49
+
+
+def test_progress_that_comes_alone_is_on_disk_at_once(paths: TrialPaths) -> None:
+    metadata = Metadata.of(paths)
+
+    metadata.progress(log_iteration=7)
+
+    assert Metadata.of(paths)["log_iteration"] == 7

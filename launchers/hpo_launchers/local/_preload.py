@@ -32,7 +32,7 @@ _HYDRA = (
     "hpo_launchers.local._child",
 )
 _HPO = (
-    "hpo.app",
+    "hpo.command",
     "hpo.search.sweeper",
     "hpo.trial.attempt",
     "hpo.trial.check",

@@ -21,6 +21,7 @@ from hpo.experiment.provenance import collect_in_background
 from hpo.experiment.scheduler_log import LOGGER, SchedulerLog
 from hpo.experiment.state_db import StateDB
 from hpo.objectives import objective_values, objectives
+from hpo.opened import note_opened
 from hpo.overrides import encode
 from hpo.paths import TrialPaths
 from hpo.records import DataSource, Ended, Event, Report, Started, State, TrialSpec, Value
@@ -61,6 +62,7 @@ class Experiment:
             self._provenance = provenance.result()
             self._db.open_experiment(self._row(values))
             self._log = SchedulerLog(paths.log, silent=config.verbose == Verbose.silent)
+        note_opened(paths.root)
         self.progress = Progress(paths, self.objectives, self._source)
         self._best = BestTrials(paths, self.objectives, config, self.fixed_overrides())
         self._seed = config.random_seed

@@ -33,8 +33,9 @@ class ResultsJson:
 
     def log(self, record: Mapping[str, float | int]) -> None:
         separator = b"\n" if self._end == len(_OPEN) else b",\n"
-        # indent=0: one key a line, as in the document of the output directory
-        body = separator + json.dumps(dict(record), indent=0).encode()
+        # one key a line, as in the document of the output directory; indent=0 does the same, three times as slow
+        fields = json.dumps(dict(record), separators=(",\n", ": "))[1:-1]
+        body = separator + f"{{\n{fields}\n}}".encode()
         data = body + _CLOSE
         try:
             num_written = os.pwrite(self._fd, data, self._end)

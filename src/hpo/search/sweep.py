@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
@@ -17,6 +16,7 @@ from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
 from sqlalchemy.exc import OperationalError
 
+from hpo.ending import NoneCompleted
 from hpo.errors import HpoError
 from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
@@ -37,8 +37,6 @@ from hpo.search.space import SearchSpace, read_space
 from hpo.search.stream import Stream
 from hpo.search.study import Study
 from hpo.terminal import show
-
-NONE_COMPLETED = 1
 
 
 def sweep(
@@ -177,4 +175,4 @@ def finish(experiment: Experiment) -> None:
     """Show the summary; exit with status 1 when no trial completed."""
     show(experiment.progress.summary())
     if not experiment.progress.num_complete:
-        sys.exit(NONE_COMPLETED)
+        raise NoneCompleted

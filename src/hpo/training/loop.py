@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -17,6 +18,8 @@ from hpo.training.step import Batch
 from hpo.training.stopping import Stopping, state_of_diverged
 from hpo.training.visuals import log_histograms, log_worst_images
 from hpo.trial.protocol import Finish, Trial
+
+logger = logging.getLogger("hpo.train")
 
 
 def train(trial: Trial) -> Finish | dict[str, float]:
@@ -42,6 +45,7 @@ def train(trial: Trial) -> Finish | dict[str, float]:
                 running.add(result)
             iteration += 1
             if trial.will_lose():
+                logger.info("given up by the pruner at iteration %d of %d", iteration, plan.total_steps)
                 return _final(best, measured)
             if setup.average is not None:
                 setup.average.update_parameters(setup.model)

@@ -89,7 +89,7 @@ class TrialHandle:
             recorder.log(record)
         if "current_iteration" in record:
             progress["log_iteration"] = int(record["current_iteration"])
-        self._metadata.update(**progress)
+        self._metadata.progress(**progress)
 
     def _is_best(self, metrics: Mapping[str, float]) -> bool:
         first = self.objectives[0]

@@ -1,0 +1,285 @@
+"""An experiment on disk, as Python sees it: opened read-only, over or still running."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from hpo.config import Direction
+from hpo.errors import ExperimentError, HpoError
+from hpo.objectives import Objective
+from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths, TrialPaths
+from hpo.records import State, Value
+
+if TYPE_CHECKING:
+    import pandas
+
+_BUSY_TIMEOUT_S = 10.0
+_TRIALS = (
+    "SELECT number, trial_id, state, params, metrics, test_metrics, config, reason, traceback, started_at, "
+    "ended_at FROM trials WHERE experiment_id = ? ORDER BY number"
+)
+
+
+@dataclass(frozen=True)
+class SavedTrial:
+    """One trial as it stood when it was read.
+
+    `metrics` are those at the best iteration, `values` the objectives among them (empty as long as there are
+    none), `test_metrics` what the best trial reached on data held back, `config` its run configuration (None
+    before its start). Times are UTC.
+    """
+
+    number: int
+    trial_id: str
+    state: State
+    params: Mapping[str, Value]
+    metrics: Mapping[str, float]
+    test_metrics: Mapping[str, float]
+    values: tuple[float, ...]
+    directory: Path
+    config: Mapping[str, Any] | None = field(repr=False)
+    reason: str | None
+    traceback: str | None = field(repr=False)
+    started: datetime | None
+    ended: datetime | None
+
+    @property
+    def value(self) -> float | None:
+        """The first objective; None as long as there is none."""
+        return self.values[0] if self.values else None
+
+    @property
+    def duration_s(self) -> float | None:
+        """From start to end; None for a trial that has not come to its end."""
+        if self.started is None or self.ended is None:
+            return None
+        return (self.ended - self.started).total_seconds()
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The best checkpoint, for `torch.load(path, map_location="cpu")`; the newest where there is no best."""
+        paths = TrialPaths(self.directory)
+        for folder in (paths.best_checkpoints, paths.checkpoints):
+            found = max(folder.glob("*.pt"), key=lambda path: int(path.stem.rpartition("_")[2]), default=None)
+            if found is not None:
+                return found
+        return None
+
+
+@dataclass(frozen=True)
+class SavedExperiment:
+    """An experiment's directory. Every attribute is read anew, so that one that runs can be watched."""
+
+    directory: Path
+
+    @classmethod
+    def open(cls, directory: Path) -> SavedExperiment:
+        """Raises ExperimentError that says what was looked for when `directory` holds no experiment."""
+        opened = cls(directory.absolute())
+        # another name than an experiment's would lead to the files of a neighbour
+        if opened._paths.root != opened.directory or not opened._paths.state_db.is_file():
+            raise ExperimentError(_not_there(opened.directory))
+        opened.state  # noqa: B018 - a file that is no state database is told here
+        return opened
+
+    @property
+    def experiment_id(self) -> str:
+        return self._paths.experiment_id
+
+    @property
+    def state(self) -> State:
+        """RUNNING, COMPLETE (the budget ended and a trial completed), FAIL, or WAITING (interrupted)."""
+        return State(self._row("state"))
+
+    @property
+    def config(self) -> DictConfig:
+        """The run configuration, as default_config.yaml has it."""
+        config = OmegaConf.load(self._paths.config)
+        assert isinstance(config, DictConfig)
+        return config
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is optimized, in the order of optim_metrics."""
+        entries: dict[str, str] = json.loads(self._row("optim_metrics"))
+        return tuple(Objective(name, Direction(direction)) for name, direction in entries.items())
+
+    @property
+    def trials(self) -> list[SavedTrial]:
+        """All trials, by number."""
+        objectives = self.objectives
+        with self._reading() as connection:
+            rows = connection.execute(_TRIALS, (self.experiment_id,)).fetchall()
+        return [self._trial(row, objectives) for row in rows]
+
+    @property
+    def best_trial(self) -> SavedTrial | None:
+        """The best complete trial by the first objective; None as long as none is complete."""
+        return _best(self.trials, self.objectives[0])
+
+    @property
+    def best_trials(self) -> list[SavedTrial]:
+        """The Pareto set: complete trials that no other beats in one objective without losing in another."""
+        objectives = self.objectives
+        trials = self.trials
+        if len(objectives) == 1:
+            best = _best(trials, objectives[0])
+            return [best] if best is not None else []
+        able = [trial for trial in trials if _is_able(trial)]
+        return [trial for trial in able if not any(_dominates(other, trial, objectives) for other in able)]
+
+    def dataframe(self) -> pandas.DataFrame:
+        """One row a trial: number, trial_id, state, `params_<key>`, metrics, times, duration_s, reason, directory.
+
+        Needs pandas: `pip install 'hpo[analysis]'`.
+        """
+        frame = _pandas()
+        rows = [_columns(trial) for trial in self.trials]
+        return frame.DataFrame(rows, columns=_ordered(rows, first=_FIRST, last=_LAST))
+
+    def reports(self, number: int | None = None) -> pandas.DataFrame:
+        """One row an evaluation, of one trial or of all: number, step, time, and its metrics. Needs pandas."""
+        frame = _pandas()
+        of_one = "" if number is None else " AND number = ?"
+        with self._reading() as connection:
+            found = connection.execute(
+                "SELECT number, step, time, metrics FROM reports WHERE experiment_id = ?"
+                f"{of_one} ORDER BY number, step, id",
+                (self.experiment_id, *(() if number is None else (number,))),
+            ).fetchall()
+        rows = [
+            {"number": row["number"], "step": row["step"], "time": _time(row["time"])}
+            | _apart(_json(row["metrics"]), _REPORT)
+            for row in found
+        ]
+        return frame.DataFrame(rows, columns=_ordered(rows, first=_REPORT, last=()))
+
+    @property
+    def _paths(self) -> ExperimentPaths:
+        return ExperimentPaths.of(self.directory)
+
+    def _row(self, column: str) -> Any:
+        with self._reading() as connection:
+            row = connection.execute(
+                f"SELECT {column} FROM experiments WHERE experiment_id = ?", (self.experiment_id,)
+            ).fetchone()
+        if row is None:
+            raise ExperimentError(f"{self._paths.state_db} has no experiment {self.experiment_id}")
+        return row[0]
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that cannot write, and so never makes the experiment wait."""
+        path = self._paths.state_db
+        try:
+            with closing(
+                sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)
+            ) as connection:
+                connection.row_factory = sqlite3.Row
+                yield connection
+        except sqlite3.Error as error:
+            raise ExperimentError(f"the state database {path} cannot be read: {error}") from error
+
+    def _trial(self, row: sqlite3.Row, objectives: Sequence[Objective]) -> SavedTrial:
+        metrics = _json(row["metrics"])
+        known = [objective.name in metrics for objective in objectives]
+        return SavedTrial(
+            number=row["number"],
+            trial_id=row["trial_id"],
+            state=State(row["state"]),
+            params=_json(row["params"]),
+            metrics=metrics,
+            test_metrics=_json(row["test_metrics"]),
+            values=tuple(float(metrics[objective.name]) for objective in objectives) if all(known) else (),
+            directory=self._paths.trial(row["trial_id"]).root,
+            config=json.loads(row["config"]) if row["config"] is not None else None,
+            reason=row["reason"],
+            traceback=row["traceback"],
+            started=_time(row["started_at"]),
+            ended=_time(row["ended_at"]),
+        )
+
+
+_FIRST = ("number", "trial_id", "state")
+_LAST = ("started", "ended", "duration_s", "reason", "directory")
+_REPORT = ("number", "step", "time")
+
+
+def _columns(trial: SavedTrial) -> dict[str, Any]:
+    own = {name: getattr(trial, name) for name in (*_FIRST, *_LAST)}
+    own |= {"state": trial.state.value, "directory": str(trial.directory)}
+    params = {f"params_{key}": value for key, value in trial.params.items()}
+    return own | params | _apart({**trial.metrics, **trial.test_metrics}, (*_FIRST, *_LAST))
+
+
+def _apart(metrics: Mapping[str, float], taken: Sequence[str]) -> dict[str, float]:
+    """The metrics; one with the name of another column is spelled `metrics_<name>`."""
+    return {f"metrics_{name}" if name in taken else name: value for name, value in metrics.items()}
+
+
+def _ordered(rows: Sequence[Mapping[str, Any]], *, first: Sequence[str], last: Sequence[str]) -> list[str]:
+    between = dict.fromkeys(name for row in rows for name in row if name not in (*first, *last))
+    searched = [name for name in between if name.startswith("params_")]
+    return [*first, *searched, *(name for name in between if name not in searched), *last]
+
+
+def _is_able(trial: SavedTrial) -> bool:
+    return trial.state is State.COMPLETE and bool(trial.values) and all(map(math.isfinite, trial.values))
+
+
+def _best(trials: Sequence[SavedTrial], objective: Objective) -> SavedTrial | None:
+    """The first of the best by the first of the values."""
+    best: SavedTrial | None = None
+    for trial in trials:
+        if trial.state is not State.COMPLETE or not trial.values or not math.isfinite(trial.values[0]):
+            continue
+        if best is None or objective.is_better(trial.values[0], best.values[0]):
+            best = trial
+    return best
+
+
+def _dominates(one: SavedTrial, other: SavedTrial, objectives: Sequence[Objective]) -> bool:
+    """Whether `one` is at least as good in all objectives, and better in one."""
+    triples = list(zip(objectives, one.values, other.values, strict=True))
+    is_worse = any(objective.is_better(theirs, ours) for objective, ours, theirs in triples)
+    return not is_worse and any(objective.is_better(ours, theirs) for objective, ours, theirs in triples)
+
+
+def _json(text: str | None) -> dict[str, Any]:
+    return dict(json.loads(text)) if text is not None else {}
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC) if text is not None else None
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ModuleNotFoundError as error:
+        raise HpoError(
+            f"dataframes need {error.name}, which is not installed: pip install 'hpo[analysis]'"
+        ) from error
+    return pandas
+
+
+def _not_there(directory: Path) -> str:
+    if not directory.exists():
+        return f"{directory} does not exist: there is no experiment to load"
+    if not directory.name.startswith(EXPERIMENT_PREFIX):
+        told = f"{directory} is no experiment: its name would be {EXPERIMENT_PREFIX}<experiment_id>"
+    else:
+        state_db = ExperimentPaths.of(directory).state_db
+        told = f"{directory} is no experiment: its state database {state_db} is not there"
+    inside = sorted(path.name for path in directory.glob(f"{EXPERIMENT_PREFIX}*"))
+    return f"{told}\nExperiments in it: {', '.join(inside)}" if inside else told
