@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +16,10 @@ from optuna.trial import TrialState
 from hpo.config import Duplicates
 from hpo.errors import ObjectiveError
 from hpo.experiment.experiment import Experiment
+from hpo.records import Report
 from hpo.search.loop import Search as Loop
 from hpo.search.proposals import Proposals
-from hpo.search.stream import Stream
+from hpo.search.stream import Hear, Stream
 from hpo.search.study import Study
 from tests.search.scripted_stream import ScriptedStream
 
@@ -223,3 +228,29 @@ def test_reused_values_are_told_to_the_study_and_nothing_is_run(run: Search, exp
     assert {(trial.state, trial.value) for trial in reused} == {(TrialState.COMPLETE, 0.25)}
     assert {trial.user_attrs["duplicate_of"] for trial in reused} == {first.number}
     assert experiment.progress.num_complete == 1, "a trial that was not run is not complete"
+
+
+class EndlessReports(ScriptedStream):
+    """Its trial reports without a pause until the study on disk has a report, as another process sees it."""
+
+    def __init__(self, study: Path) -> None:
+        super().__init__(1, loss)
+        self._study = study
+        self.is_on_disk = False
+
+    def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
+        deadline = time.monotonic() + 20
+        while not self.is_on_disk and time.monotonic() < deadline:
+            hear(Report(0, 1, loss(0)))
+            with closing(sqlite3.connect(self._study)) as reader:
+                (count,) = reader.execute("SELECT count(*) FROM trial_intermediate_values").fetchone()
+            self.is_on_disk = count > 0
+        super().wait(hear, timeout_s)
+
+
+def test_reports_are_on_disk_while_their_trial_goes_on(run: Search, experiment: Experiment) -> None:
+    stream = EndlessReports(experiment.paths.study_db)
+
+    run(stream, total_trials=1)
+
+    assert stream.is_on_disk

@@ -108,5 +108,4 @@ class Search:
         if time.monotonic() - self._last_flush > _FLUSH_S:
             self._study.flush()
             self._experiment.flush()
-            self._is_open = True
-        self._last_flush = time.monotonic()
+            self._last_flush = time.monotonic()
