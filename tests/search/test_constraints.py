@@ -142,7 +142,10 @@ def test_a_key_below_a_searched_group_has_no_value_unless_it_is_searched(mnist: 
         ("1 / x < 3", "1 / x < 3\ncannot be evaluated for x=0: ZeroDivisionError: division by zero"),
         ("x < name", "cannot be evaluated for name='mnist', x=0: TypeError: '<' not supported"),
         ("x + 1", "x + 1\nmust be true or false, but is 1 for x=0"),
-        ({"_target_": f"{RULES}.at_most", "key": "nix", "limit": 1}, "cannot be evaluated for x=0: KeyError: 'nix'"),
+        (
+            {"_target_": f"{RULES}.at_most", "key": "nix", "limit": 1},
+            "cannot be evaluated for x=0: KeyError: 'nix'",
+        ),
         ({"_target_": f"{RULES}.forgotten"}, f"{RULES}.forgotten\nmust be true or false, but is None for x=0"),
     ],
 )
@@ -152,13 +155,33 @@ def test_one_that_raises_is_found_with_samples(mnist: DictConfig, node: Any, com
         constraints.check([{"x": 0}])
     assert str(caught.value).startswith("constraints[1]: ")
     assert complaint in str(caught.value)
-    with pytest.raises(ConfigError) as caught:
-        HardConstraints.of([node], mnist, ["x"]).broken({"x": 0})
-    assert complaint in str(caught.value)
+
+
+def test_one_that_raises_in_the_middle_of_a_search_is_broken_and_says_why(mnist: DictConfig) -> None:
+    constraints = HardConstraints.of(["x > -1", "1 / x < 3"], mnist, ["x"])
+
+    assert constraints.broken({"x": 1}) is None
+    assert constraints.broken({"x": 0}) == (
+        "1 / x < 3, which cannot be evaluated for x=0: ZeroDivisionError: division by zero"
+    )
 
 
 def test_samples_of_which_none_raises_pass_though_they_break_a_constraint(mnist: DictConfig) -> None:
-    HardConstraints.of(["1 / x < 3", {"_target_": f"{RULES}.numpy_truth"}], mnist, ["x"]).check([{"x": 0.1}, {"x": 1}])
+    constraints = HardConstraints.of(["1 / x < 3", {"_target_": f"{RULES}.numpy_truth"}], mnist, ["x"])
+
+    constraints.check([{"x": 0.1}, {"x": 1}])
+
+
+def test_all_that_raise_are_told_at_once_and_each_of_them_once(mnist: DictConfig) -> None:
+    constraints = HardConstraints.of(["1 / x < 3", "x > 0", "x + 1"], mnist, ["x"])
+
+    with pytest.raises(ConfigError) as caught:
+        constraints.check([{"x": 1}, {"x": 0}, {"x": 0}])
+
+    assert [line for line in str(caught.value).splitlines() if line.startswith("constraints")] == [
+        "constraints[0]: 1 / x < 3",
+        "constraints[2]: x + 1",
+    ]
 
 
 def test_a_function_cannot_change_the_proposal(mnist: DictConfig) -> None:

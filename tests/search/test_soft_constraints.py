@@ -45,13 +45,13 @@ def test_a_violation_is_how_far_a_trial_is_above_the_bound(mnist: DictConfig, te
     constraints = SoftConstraints.of([text], mnist, [WIDTH, MOMENTUM])
     metrics = {"val_latency": 12, "params": 2_000_000, "broken": math.nan, "endless": math.inf}
 
-    assert constraints.violations(metrics, {WIDTH: 64}) == [violation]
+    assert constraints.violations(metrics, {WIDTH: 64}) == {text: violation}
 
 
 def test_what_must_be_less_is_broken_when_it_is_equal(mnist: DictConfig) -> None:
     constraints = SoftConstraints.of(["a < 1", "a > 1", "a <= 1", "a >= 1"], mnist, [])
 
-    less, more, at_most, at_least = constraints.violations({"a": 1.0}, {})
+    less, more, at_most, at_least = constraints.violations({"a": 1.0}, {}).values()
     assert 0 < less == more < 1e-9
     assert at_most == at_least == 0
 
@@ -60,8 +60,11 @@ def test_there_are_as_many_violations_as_constraints_and_their_metrics_are_known
     constraints = SoftConstraints.of(["a <= b + total_trials", f"c <= {WIDTH}"], mnist, [WIDTH])
 
     assert constraints.metrics == {"a", "b", "c"}
-    assert constraints.violations({"a": 1, "b": 2, "c": 3}, {WIDTH: 1}) == [1 - 2 - 10, 2]
-    assert SoftConstraints.of([], mnist, [WIDTH]).violations({"a": 1}, {}) == []
+    assert constraints.violations({"a": 1, "b": 2, "c": 3}, {WIDTH: 1}) == {
+        "a <= b + total_trials": 1 - 2 - 10,
+        f"c <= {WIDTH}": 2,
+    }
+    assert SoftConstraints.of([], mnist, [WIDTH]).violations({"a": 1}, {}) == {}
 
 
 @pytest.mark.parametrize(
@@ -89,5 +92,7 @@ def test_anything_but_one_comparison_is_an_error_before_anything_starts(
 
 def test_a_comparison_of_what_are_not_numbers_is_found_with_samples(mnist: DictConfig) -> None:
     with pytest.raises(ConfigError, match="cannot be evaluated for optimizer_config='sgd': TypeError"):
-        SoftConstraints.of(["a <= optimizer_config"], mnist, ["optimizer_config"]).check([{"optimizer_config": "sgd"}])
+        SoftConstraints.of(["a <= optimizer_config"], mnist, ["optimizer_config"]).check(
+            [{"optimizer_config": "sgd"}]
+        )
     SoftConstraints.of(["1 / (a - 1) <= x"], mnist, ["x"]).check([{"x": 1}])

@@ -6,7 +6,8 @@ import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from hydra.utils import instantiate
@@ -21,6 +22,8 @@ from hpo.search.values import Values, plain_key
 _HARD, _SOFT = "constraints", "soft_constraints"
 _VIOLATED = 1.0
 _LESS, _MORE = ("<", "<="), (">", ">=")
+
+_Entry = TypeVar("_Entry")
 
 
 class _Constraint(Protocol):
@@ -85,18 +88,25 @@ class HardConstraints:
         return cls(_all_of(nodes, _HARD, lambda node, origin: _hard(node, origin, config, keys)))
 
     def broken(self, params: Mapping[str, Value]) -> str | None:
-        """The first constraint that a proposal breaks, as it is written.
+        """The first constraint that a proposal breaks, as it is written; why, where it cannot be evaluated.
 
-        One over a searched key that the proposal lacks, since its subspace was not chosen, holds. Raises ConfigError
-        for one that cannot be evaluated.
+        One over a searched key that the proposal lacks, since its subspace was not chosen, holds.
         """
-        return next((each.text for each in self._constraints if not each.holds(params)), None)
+        for constraint in self._constraints:
+            try:
+                if not constraint.holds(params):
+                    return constraint.text
+            except ConfigError as error:
+                # a search that has gone on for days does not end for one proposal
+                return str(error).removeprefix(f"{constraint.origin}: ").replace("\n", ", which ")
+        return None
 
     def check(self, sample_params: Iterable[Mapping[str, Value]]) -> None:
-        """Raise ConfigError for a constraint that cannot be evaluated for one of these proposals."""
-        for params in sample_params:
-            for constraint in self._constraints:
-                constraint.holds(params)
+        """Raise one ConfigError for the constraints that cannot be evaluated for one of these proposals."""
+        _try(self._constraints, sample_params, lambda each, params: each.holds(params))
+
+    def __bool__(self) -> bool:
+        return bool(self._constraints)
 
 
 @dataclass(frozen=True)
@@ -114,7 +124,7 @@ class _Bound:
         given = self.values.of(params)
         if given is None:
             return None
-        known = {**given, **metrics}
+        known = {**given, **{name: metrics[name] for name in self.metrics}}
         left = self.comparison.left.evaluate(known)
         right = self.comparison.right.evaluate(known)
         excess = float(left - right if self.comparison.operator in _LESS else right - left)
@@ -141,24 +151,29 @@ class SoftConstraints:
         """The names that a trial's metrics must have."""
         return frozenset[str]().union(*(bound.metrics for bound in self._bounds))
 
-    def violations(self, metrics: Mapping[str, Any], params: Mapping[str, Value]) -> list[float]:
-        """For each constraint, in order, by how much it is broken: at most 0 when it is kept.
+    def violations(self, metrics: Mapping[str, Any], params: Mapping[str, Value]) -> dict[str, float]:
+        """For each constraint, as it is written, by how much it is broken: at most 0 when it is kept.
 
         What is missing, not finite or no number counts as broken by 1; a constraint over a searched key that the
         trial lacks, since its subspace was not chosen, as kept.
         """
-        return [_violation(bound, metrics, params) for bound in self._bounds]
+        return {bound.text: _violation(bound, metrics, params) for bound in self._bounds}
 
     def check(self, sample_params: Iterable[Mapping[str, Value]]) -> None:
-        """Raise ConfigError for a constraint that compares what are not numbers, whatever the metrics will be."""
-        for params in sample_params:
-            for bound in self._bounds:
-                try:
-                    bound.excess(dict.fromkeys(bound.metrics, 1.0), params)
-                except TypeError as error:
-                    raise _raised(bound, bound.values.of(params) or {}, error) from error
-                except (ArithmeticError, ValueError):
-                    continue  # it may be another metric's
+        """Raise one ConfigError for those that compare what are not numbers, whatever the metrics will be."""
+        _try(self._bounds, sample_params, _measured)
+
+    def __bool__(self) -> bool:
+        return bool(self._bounds)
+
+
+def _measured(bound: _Bound, params: Mapping[str, Value]) -> None:
+    try:
+        bound.excess(dict.fromkeys(bound.metrics, 1.0), params)
+    except TypeError as error:
+        raise _raised(bound, bound.values.of(params) or {}, error) from error
+    except (ArithmeticError, ValueError):
+        pass  # it may be another metric's
 
 
 def _violation(bound: _Bound, metrics: Mapping[str, Any], params: Mapping[str, Value]) -> float:
@@ -184,6 +199,24 @@ def _all_of(entries: Iterable[Any], key: str, read: Callable[[Any, str], Any]) -
     return found
 
 
+def _try(
+    entries: Iterable[_Entry],
+    sample_params: Iterable[Mapping[str, Value]],
+    attempt: Callable[[_Entry, Mapping[str, Value]], object],
+) -> None:
+    """Raise one ConfigError that holds the first complaint about each entry."""
+    samples, problems = list(sample_params), []
+    for entry in entries:
+        for params in samples:
+            try:
+                attempt(entry, params)
+            except ConfigError as error:
+                problems.append(str(error))
+                break
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
 def _hard(node: Any, origin: str, config: DictConfig, keys: Collection[str]) -> _Constraint:
     if isinstance(node, Mapping) and not OmegaConf.is_config(node):
         node = OmegaConf.create(dict(node))
@@ -195,14 +228,15 @@ def _hard(node: Any, origin: str, config: DictConfig, keys: Collection[str]) -> 
 
 def _callable(node: DictConfig, origin: str) -> Callable[[Mapping[str, Value]], Any]:
     with describe_failure(origin, node, "cannot be imported"):
-        function: Callable[[Mapping[str, Value]], Any] = instantiate(node, _convert_="all", _partial_=True)
+        function: partial[Any] = instantiate(node, _convert_="all", _partial_=True)
     try:
-        inspect.signature(function).bind({})
+        inspect.signature(function.func).bind({}, *function.args, **function.keywords)
     except ValueError:  # it is written in C and does not say what it takes
         pass
     except TypeError as error:
         raise ConfigError(
-            f"{origin} ({_shown(node)}) cannot be called with a proposal's parameters as its first argument: {error}"
+            f"{origin} ({_shown(node)}) cannot be called with a proposal's parameters as its first argument: "
+            f"{error}"
         ) from error
     return function
 
