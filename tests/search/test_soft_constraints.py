@@ -8,7 +8,7 @@ import pytest
 from omegaconf import DictConfig
 
 from hpo.errors import ConfigError
-from hpo.search.constraints import SoftConstraints
+from hpo.search.soft_constraints import SoftConstraints
 
 WIDTH, MOMENTUM = "model_config.hidden_size", "optimizer_config.momentum"
 

@@ -15,6 +15,7 @@ from hpo.objectives import objectives
 from hpo.overrides import encode
 from hpo.paths import ExperimentPaths
 from hpo.records import Value
+from hpo.search.proposals import Broken, Proposals, Rejected
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
 
@@ -26,6 +27,7 @@ def describe(
     distributions: Mapping[str, BaseDistribution],
     choice: SamplerChoice,
     planned: Iterable[Mapping[str, Value]] = (),
+    broken: Broken = lambda params: None,
 ) -> str:
     """The experiment in words; nothing is written. Raises HpoError as the experiment itself would."""
     check_new(config)
@@ -46,9 +48,14 @@ def describe(
     study = Study(choice.sampler_for, distributions, wanted)
     shown = min(total, _NUM_PROPOSALS)
     lines.append(f"first {shown} of {total} trials, {config.concurrent_trials} at a time:")
-    first = iter(planned)
-    for _ in range(shown):
-        proposal = study.ask(next(first, None))
+    proposals = Proposals(study, planned, config.duplicates, broken)
+    while shown and proposals.exhausted is None:
+        proposed = proposals.next()
+        proposal = proposed.proposal if isinstance(proposed, Rejected) else proposed
         lines.append(f"  {proposal.number}: {' '.join(encode(proposal.params)) or 'the configured values'}")
+        if isinstance(proposed, Rejected):
+            lines[-1] += f" ({proposed.state.value}: {proposed.reason})"
+        else:
+            shown -= 1
     lines += ["directory (the last four digits are drawn at each launch):", f"  {paths.root}"]
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +15,9 @@ from hpo.search.study import Proposal, Study
 _MAX_REJECTED_IN_A_ROW = 100
 # then the values are drawn at random: a sampler that is sure of itself proposes the same for ever
 _MAX_REJECTED_OF_THE_SAMPLER = 20
+
+Broken = Callable[[Mapping[str, Value]], str | None]
+"""The constraint that a proposal breaks, as its user wrote it; None when it keeps them all."""
 
 
 @dataclass(frozen=True)
@@ -29,29 +32,50 @@ class Rejected:
 class Proposals:
     """The proposals of one search, in their order.
 
-    `planned` are values, by the parameters' names, that are tried before the sampler is asked.
+    `planned` are values, by the parameters' names, that are tried before the sampler is asked; what `broken` finds
+    to break a constraint is not run.
     """
 
-    def __init__(self, study: Study, planned: Iterable[Mapping[str, Value]], duplicates: Duplicates) -> None:
+    def __init__(
+        self,
+        study: Study,
+        planned: Iterable[Mapping[str, Value]],
+        duplicates: Duplicates,
+        broken: Broken = lambda params: None,
+    ) -> None:
         self._study = study
+        self._broken = broken
         self._planned = iter(planned)
         self._duplicates = duplicates
         self._known: dict[frozenset[tuple[str, str]], int] = {}
         self._keys: dict[int, frozenset[tuple[str, str]]] = {}
         self._values: dict[int, tuple[float, ...]] = {}
+        self._violations: dict[int, Mapping[str, float]] = {}
         self._num_in_a_row = 0
+        self._any_invalid = False
 
     @property
     def exhausted(self) -> str | None:
         """Why nothing new is to be expected any more."""
         if self._num_in_a_row < _MAX_REJECTED_IN_A_ROW:
             return None
-        return f"the last {_MAX_REJECTED_IN_A_ROW} proposals were not new: the search space is exhausted"
+        or_invalid = " or broke a constraint" if self._any_invalid else ""
+        return (
+            f"the last {_MAX_REJECTED_IN_A_ROW} proposals were not new{or_invalid}: the search space is exhausted"
+        )
 
     def next(self) -> Proposal | Rejected:
         """The next trial, or a proposal that the study has been told of as rejected."""
         planned = next(self._planned, None)
         proposal = self._study.ask(planned, at_random=self._num_in_a_row >= _MAX_REJECTED_OF_THE_SAMPLER)
+        # a list of configurations may hold any number that are not run, and the space is none the smaller
+        counted = planned is None
+        broken = self._broken(proposal.params)
+        if broken is not None:
+            self._num_in_a_row += counted
+            self._any_invalid = True
+            self._study.reject(proposal.number, State.PRUNED_INVALID, (), {"constraint": broken})
+            return Rejected(proposal, State.PRUNED_INVALID, f"breaks the constraint {broken}")
         key = frozenset((name, repr(value)) for name, value in proposal.params.items())
         twin = self._known.get(key)
         # without a search space every trial has the configured values, as the user wants it
@@ -60,16 +84,19 @@ class Proposals:
             self._known[key] = proposal.number
             self._keys[proposal.number] = key
             return proposal
-        self._num_in_a_row += 1
+        self._num_in_a_row += counted
         values = self._values.get(twin, ()) if self._duplicates is Duplicates.reuse else ()
-        self._study.reject(proposal.number, State.PRUNED_DUPLICATE, values, {"duplicate_of": twin})
+        violations = self._violations.get(twin, {}) if values else {}
+        attributes = {"duplicate_of": twin}
+        self._study.reject(proposal.number, State.PRUNED_DUPLICATE, values, attributes, violations)
         return Rejected(proposal, State.PRUNED_DUPLICATE, f"equal to trial {twin}")
 
-    def heard(self, ended: Ended, values: tuple[float, ...]) -> None:
+    def heard(self, ended: Ended, values: tuple[float, ...], violations: Mapping[str, float]) -> None:
         """A trial came to its end: one that failed may be proposed again."""
         key = self._keys.pop(ended.number, None)
         if ended.state is State.COMPLETE:
             self._values[ended.number] = values
+            self._violations[ended.number] = violations
         elif ended.state is State.FAIL and key is not None and self._known.get(key) == ended.number:
             del self._known[key]
 

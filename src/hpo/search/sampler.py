@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -32,10 +33,11 @@ SamplerFor = Callable[[int], BaseSampler]
 
 @dataclass(frozen=True)
 class SamplerChoice:
-    """The sampler of each trial, and how many trials there can be at most."""
+    """The sampler of each trial, how many trials there can be at most, and whether it heeds soft constraints."""
 
     sampler_for: SamplerFor
     max_trials: float = math.inf
+    heeds_constraints: bool = False
 
 
 def build_sampler(
@@ -70,7 +72,9 @@ def build_sampler(
     if not isinstance(tried, BaseSampler):
         raise ConfigError(f"hydra/sweeper/sampler must be an Optuna sampler, but is {tried!r}")
     _try(tried, distributions, target)
-    return SamplerChoice(sampler_for)
+    # Optuna tells each trial's constraints to all samplers; those that heed them are those that can also find them
+    heeds_constraints = "constraints_func" in inspect.signature(type(tried).__init__).parameters
+    return SamplerChoice(sampler_for, heeds_constraints=heeds_constraints)
 
 
 def _sampler_for(build: Callable[..., Any], seed: int, *, takes_seed: bool) -> SamplerFor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ _OPTUNA_STATE = {
 }
 _DIRECTION = {Direction.min: StudyDirection.MINIMIZE, Direction.max: StudyDirection.MAXIMIZE}
 _METRIC_NAMES = "study:metric_names"
+_NONE: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True)
@@ -111,17 +114,25 @@ class Study:
         if self._file:
             self._file.flush()
 
-    def tell(self, number: int, state: State, values: Sequence[float]) -> None:
-        """End a trial; on disk when this returns. `values` count for COMPLETE alone.
+    def tell(
+        self, number: int, state: State, values: Sequence[float], violations: Mapping[str, float] = _NONE
+    ) -> None:
+        """End a trial; on disk when this returns. `values` and `violations` count for COMPLETE alone.
 
-        A trial that waits to be continued stays as it is.
+        A violation says by how much a soft constraint, as it is written, is broken; of one that is kept it is at
+        most 0. A trial that waits to be continued stays as it is.
         """
         if not state.is_finished:
             self.flush()
             return
         trial = self._trials.pop(number)
+        for constraint, violation in violations.items():
+            trial.set_constraint(constraint, violation)
         try:
-            self._study.tell(trial, list(values) if state is State.COMPLETE else None, state=_OPTUNA_STATE[state])
+            with _without_complaints_about_constraints():
+                self._study.tell(
+                    trial, list(values) if state is State.COMPLETE else None, state=_OPTUNA_STATE[state]
+                )
         except RuntimeError:
             # a GridSampler stops the study at its last point, which Optuna allows inside optimize() only
             if not self._memory.get_trial(trial._trial_id).state.is_finished():
@@ -132,7 +143,12 @@ class Study:
             self._file.copy_attributes(self._memory, self._study._study_id)
 
     def reject(
-        self, number: int, state: State, values: Sequence[float], attributes: Mapping[str, Value | list[float]]
+        self,
+        number: int,
+        state: State,
+        values: Sequence[float],
+        attributes: Mapping[str, Value | list[float]],
+        violations: Mapping[str, float] = _NONE,
     ) -> None:
         """End a proposal that is never run, as pruned, or as complete with `values` that are known.
 
@@ -141,8 +157,16 @@ class Study:
         trial = self._trials[number]
         for key, value in ({"state": state.value} | dict(attributes)).items():
             trial.set_user_attr(key, value)
-        self.tell(number, State.COMPLETE if values else State.PRUNED_POOR_PERFORMANCE, values)
+        self.tell(number, State.COMPLETE if values else State.PRUNED_POOR_PERFORMANCE, values, violations)
 
     def close(self) -> None:
         if self._file:
             self._file.close()
+
+
+@contextmanager
+def _without_complaints_about_constraints() -> Iterator[None]:
+    """That a sampler does not use them is said once, before the search."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Constraints have been set")
+        yield

@@ -26,6 +26,7 @@ from hpo.objectives import objectives
 from hpo.records import DataSource, State, Value
 from hpo.search.batches import BatchStream
 from hpo.search.check import check_space
+from hpo.search.constraint_check import Constraints, read_constraints
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
 from hpo.search.loop import Search
@@ -57,10 +58,12 @@ def sweep(
     check_config(config)
     choice = build_sampler(sampler_config, space.distributions, config.random_seed)
     pruner = build_pruner(config.pruner, objectives(config))
+    planned, said = plan(config, space.distributions, choice)
+    constraints = read_constraints(config, space.distributions, planned)
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = dict(space.sweeps)
     if config.dry_run:
-        show(describe(config, space.distributions, choice, plan(config, space.distributions, choice)[0]))
+        show(describe(config, space.distributions, choice, planned, constraints.hard.broken))
         return
     check_new(config)
     with _closing(launcher):
@@ -74,7 +77,9 @@ def sweep(
             )
             # before the experiment is: trials that still run are part of it
             with _closing(stream):
-                _run(config, space, choice, pruner, stream, experiment)
+                if said is not None:
+                    experiment.say(said)
+                _run(config, space, choice, pruner, stream, experiment, planned, constraints)
     finish(experiment)
 
 
@@ -85,6 +90,8 @@ def _run(
     pruner: BasePruner | None,
     stream: Stream,
     experiment: Experiment,
+    planned: Sequence[Mapping[str, Value]],
+    constraints: Constraints,
 ) -> None:
     for argument in space.pinned:
         experiment.say(f"{argument}: pinned by the command line, it leaves the search space")
@@ -93,9 +100,11 @@ def _run(
     total_trials = int(min(config.total_trials, choice.max_trials))
     if total_trials < config.total_trials:
         experiment.say(f"the grid has {total_trials} points, fewer than total_trials={config.total_trials}")
-    planned, said = plan(config, space.distributions, choice)
-    if said is not None:
-        experiment.say(said)
+    if constraints.soft and not choice.heeds_constraints:
+        experiment.say(
+            f"soft_constraints: {choice.sampler_for(0).__class__.__name__} does not heed them; trials that break one "
+            "are told apart all the same"
+        )
     fixed = (*space.fixed, *experiment.fixed_overrides())
     study = Study(
         choice.sampler_for,
@@ -110,10 +119,11 @@ def _run(
             study,
             stream,
             experiment,
-            Proposals(study, planned, config.duplicates),
+            Proposals(study, planned, config.duplicates, constraints.hard.broken),
             fixed=fixed,
             total_trials=total_trials,
             concurrent_trials=config.concurrent_trials,
+            soft=constraints.soft,
         ).run()
     finally:
         study.close()

@@ -1,0 +1,84 @@
+"""Before anything starts: the constraints are read, and tried on proposals of the space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from omegaconf import DictConfig
+from optuna.distributions import BaseDistribution
+
+from hpo.errors import ConfigError
+from hpo.records import Value
+from hpo.search.constraints import HardConstraints
+from hpo.search.samples import corners, random_samples
+from hpo.search.soft_constraints import SoftConstraints
+
+_NUM_TRIED = 20
+_NUM_DRAWN = 1_000
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What a proposal must keep to be run, and what a good trial keeps."""
+
+    hard: HardConstraints
+    soft: SoftConstraints
+
+
+def read_constraints(
+    config: DictConfig,
+    distributions: Mapping[str, BaseDistribution],
+    planned: Iterable[Mapping[str, Value]] = (),
+) -> Constraints:
+    """The constraints of the configuration; `planned` is what is tried before the sampler is asked.
+
+    Raises one ConfigError for all that cannot be read, name no key, raise for some proposal of the space, or that no
+    proposal keeps.
+    """
+    problems: list[str] = []
+    hard, soft = HardConstraints([]), SoftConstraints([])
+    try:
+        hard = HardConstraints.of(config.constraints, config, distributions.keys())
+    except ConfigError as error:
+        problems.append(str(error))
+    try:
+        soft = SoftConstraints.of(config.soft_constraints, config, distributions.keys())
+    except ConfigError as error:
+        problems.append(str(error))
+    if hard or soft:
+        planned = list(planned)
+        drawn = islice(random_samples(distributions, config.random_seed), _NUM_TRIED)
+        samples = [*planned, *corners(distributions), *drawn]
+        tried = len(problems)
+        for constraints in (hard, soft):
+            try:
+                constraints.check(samples)
+            except ConfigError as error:
+                problems.append(str(error))
+        if len(problems) == tried:
+            problems += _unsatisfiable(hard, config, distributions, planned)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return Constraints(hard, soft)
+
+
+def _unsatisfiable(
+    hard: HardConstraints,
+    config: DictConfig,
+    distributions: Mapping[str, BaseDistribution],
+    planned: Iterable[Mapping[str, Value]],
+) -> list[str]:
+    """The complaint that no proposal keeps the hard constraints, if that is so."""
+    if not hard or any(hard.broken(params) is None for params in planned):
+        return []
+    samples = []
+    for params in islice(random_samples(distributions, config.random_seed), _NUM_DRAWN):
+        if hard.broken(params) is None:
+            return []
+        samples.append(params)
+    return [
+        f"constraints: no trial could be run: none of {_NUM_DRAWN:,} random proposals of the search space keeps all",
+        *hard.tally(samples),
+    ]
