@@ -141,10 +141,11 @@ class RunConfig:
     optim_metrics: dict[str, Direction | None] = field(default_factory=dict)
     # dotted key -> sweep, for example `interval(0.0, 0.9)` or a list of choices
     search_space: Any = field(default_factory=dict)
-    # what every trial must keep: expressions over dotted keys, for example `model_config.width <= 64`, or nodes of a
-    # function `(params) -> bool`; a proposal that breaks one is never run
+    # what every trial must keep: expressions over dotted keys, for example `model_config.width <= 64`, or nodes of
+    # functions `(params) -> bool`; a proposal that breaks one is never run
     constraints: list[Any] = field(default_factory=list)
-    # what a good trial keeps: comparisons over metrics and keys, which the sampler is told of
+    # what a good trial keeps: comparisons over metrics and keys, for example `val_latency <= 10`; one that breaks
+    # one is never the best, and the sampler is told by how much
     soft_constraints: list[str] = field(default_factory=list)
     # gives up trials that will lose; a node of an Optuna pruner, null for none
     pruner: Any = None

@@ -34,8 +34,8 @@ def read_constraints(
 ) -> Constraints:
     """The constraints of the configuration; `planned` is what is tried before the sampler is asked.
 
-    Raises one ConfigError for all that cannot be read, name no key, raise for some proposal of the space, or that no
-    proposal keeps.
+    Raises one ConfigError for all that cannot be read, name no key, raise for some proposal of the space, or that
+    no proposal keeps.
     """
     problems: list[str] = []
     hard, soft = HardConstraints([]), SoftConstraints([])
@@ -79,6 +79,6 @@ def _unsatisfiable(
             return []
         samples.append(params)
     return [
-        f"constraints: no trial could be run: none of {_NUM_DRAWN:,} random proposals of the search space keeps all",
+        f"constraints: no trial could be run, since none of {_NUM_DRAWN:,} random proposals keeps them all",
         *hard.tally(samples),
     ]

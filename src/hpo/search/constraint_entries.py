@@ -69,7 +69,7 @@ def values_of(
 
 
 def given_by(values: Values, params: Mapping[str, Value], origin: str, text: str) -> dict[str, Any] | None:
-    """The values for a proposal, None where the constraint does not apply; the error says which constraint it is."""
+    """The values for a proposal, None where the constraint does not apply; an error says which one it is."""
     try:
         return values.of(params)
     except ConfigError as error:

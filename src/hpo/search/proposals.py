@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution
@@ -15,9 +16,15 @@ from hpo.search.study import Proposal, Study
 _MAX_REJECTED_IN_A_ROW = 100
 # then the values are drawn at random: a sampler that is sure of itself proposes the same for ever
 _MAX_REJECTED_OF_THE_SAMPLER = 20
+# and so many of them are looked through, in memory, for one that keeps the constraints
+_MAX_DRAWN = 100
 
 Broken = Callable[[Mapping[str, Value]], str | None]
 """The constraint that a proposal breaks, as its user wrote it; None when it keeps them all."""
+
+
+Drawn = Callable[[int], Iterable[Mapping[str, Value]]]
+"""Random values for the trial of a number, without end."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Proposals:
     """The proposals of one search, in their order.
 
     `planned` are values, by the parameters' names, that are tried before the sampler is asked; what `broken` finds
-    to break a constraint is not run.
+    to break a constraint is not run. Where too much does, `drawn` gives values to choose from.
     """
 
     def __init__(
@@ -42,8 +49,10 @@ class Proposals:
         planned: Iterable[Mapping[str, Value]],
         duplicates: Duplicates,
         broken: Broken = lambda params: None,
+        drawn: Drawn = lambda number: (),
     ) -> None:
         self._study = study
+        self._drawn = drawn
         self._broken = broken
         self._planned = iter(planned)
         self._duplicates = duplicates
@@ -67,7 +76,9 @@ class Proposals:
     def next(self) -> Proposal | Rejected:
         """The next trial, or a proposal that the study has been told of as rejected."""
         planned = next(self._planned, None)
-        proposal = self._study.ask(planned, at_random=self._num_in_a_row >= _MAX_REJECTED_OF_THE_SAMPLER)
+        at_random = self._num_in_a_row >= _MAX_REJECTED_OF_THE_SAMPLER
+        found = self._found() if at_random and self._any_invalid and planned is None else None
+        proposal = self._study.ask(found if planned is None else planned, at_random=at_random)
         # a list of configurations may hold any number that are not run, and the space is none the smaller
         counted = planned is None
         broken = self._broken(proposal.params)
@@ -90,6 +101,11 @@ class Proposals:
         attributes = {"duplicate_of": twin}
         self._study.reject(proposal.number, State.PRUNED_DUPLICATE, values, attributes, violations)
         return Rejected(proposal, State.PRUNED_DUPLICATE, f"equal to trial {twin}")
+
+    def _found(self) -> Mapping[str, Value] | None:
+        """Random values that keep the constraints, where there are some among those drawn."""
+        drawn = islice(self._drawn(self._study.num_proposed), _MAX_DRAWN)
+        return next((params for params in drawn if self._broken(params) is None), None)
 
     def heard(self, ended: Ended, values: tuple[float, ...], violations: Mapping[str, float]) -> None:
         """A trial came to its end: one that failed may be proposed again."""

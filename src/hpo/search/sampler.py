@@ -72,7 +72,7 @@ def build_sampler(
     if not isinstance(tried, BaseSampler):
         raise ConfigError(f"hydra/sweeper/sampler must be an Optuna sampler, but is {tried!r}")
     _try(tried, distributions, target)
-    # Optuna tells each trial's constraints to all samplers; those that heed them are those that can also find them
+    # every sampler is told of each trial's constraints; those that heed them still take the function of Optuna 4
     heeds_constraints = "constraints_func" in inspect.signature(type(tried).__init__).parameters
     return SamplerChoice(sampler_for, heeds_constraints=heeds_constraints)
 

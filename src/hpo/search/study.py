@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -29,7 +30,7 @@ _OPTUNA_STATE = {
 }
 _DIRECTION = {Direction.min: StudyDirection.MINIMIZE, Direction.max: StudyDirection.MAXIMIZE}
 _METRIC_NAMES = "study:metric_names"
-_NONE: Mapping[str, float] = {}
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,14 @@ class Study:
         self._known_attributes: dict[int, frozenset[str]] = {}
         self._file = StudyFile(path, name, self._study.directions) if path else None
 
+    @property
+    def num_proposed(self) -> int:
+        """How many trials have been proposed so far, and so the number of the next one."""
+        return len(self._study.get_trials(deepcopy=False))
+
     def ask(self, planned: Mapping[str, Value] | None = None, *, at_random: bool = False) -> Proposal:
         """The next proposal, which is on disk when this returns; what `planned` gives is taken from there."""
-        number = len(self._study.get_trials(deepcopy=False))
+        number = self.num_proposed
         self._study.sampler = RandomSampler(seed=number) if at_random else self._sampler_for(number)
         if planned is not None:
             self._study.enqueue_trial(dict(planned))

@@ -34,6 +34,7 @@ from hpo.search.preflight import preflight
 from hpo.search.proposals import Proposals, configured_values
 from hpo.search.pruner import build_pruner
 from hpo.search.sampler import SamplerChoice, build_sampler
+from hpo.search.samples import random_samples
 from hpo.search.space import SearchSpace, read_space
 from hpo.search.stream import Stream
 from hpo.search.study import Study
@@ -58,7 +59,7 @@ def sweep(
     check_config(config)
     choice = build_sampler(sampler_config, space.distributions, config.random_seed)
     pruner = build_pruner(config.pruner, objectives(config))
-    planned, said = plan(config, space.distributions, choice)
+    planned = plan(config, space.distributions, choice)[0]
     constraints = read_constraints(config, space.distributions, planned)
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = dict(space.sweeps)
@@ -77,9 +78,7 @@ def sweep(
             )
             # before the experiment is: trials that still run are part of it
             with _closing(stream):
-                if said is not None:
-                    experiment.say(said)
-                _run(config, space, choice, pruner, stream, experiment, planned, constraints)
+                _run(config, space, choice, pruner, constraints, stream, experiment)
     finish(experiment)
 
 
@@ -88,10 +87,9 @@ def _run(
     space: SearchSpace,
     choice: SamplerChoice,
     pruner: BasePruner | None,
+    constraints: Constraints,
     stream: Stream,
     experiment: Experiment,
-    planned: Sequence[Mapping[str, Value]],
-    constraints: Constraints,
 ) -> None:
     for argument in space.pinned:
         experiment.say(f"{argument}: pinned by the command line, it leaves the search space")
@@ -100,11 +98,12 @@ def _run(
     total_trials = int(min(config.total_trials, choice.max_trials))
     if total_trials < config.total_trials:
         experiment.say(f"the grid has {total_trials} points, fewer than total_trials={config.total_trials}")
+    planned, said = plan(config, space.distributions, choice)
+    if said is not None:
+        experiment.say(said)
     if constraints.soft and not choice.heeds_constraints:
-        experiment.say(
-            f"soft_constraints: {choice.sampler_for(0).__class__.__name__} does not heed them; trials that break one "
-            "are told apart all the same"
-        )
+        sampler = type(choice.sampler_for(0)).__name__
+        experiment.say(f"{sampler} proposes without regard to soft_constraints; what breaks one is never the best")
     fixed = (*space.fixed, *experiment.fixed_overrides())
     study = Study(
         choice.sampler_for,
@@ -119,7 +118,13 @@ def _run(
             study,
             stream,
             experiment,
-            Proposals(study, planned, config.duplicates, constraints.hard.broken),
+            Proposals(
+                study,
+                planned,
+                config.duplicates,
+                constraints.hard.broken,
+                lambda number: random_samples(space.distributions, number),
+            ),
             fixed=fixed,
             total_trials=total_trials,
             concurrent_trials=config.concurrent_trials,
