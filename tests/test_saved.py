@@ -110,7 +110,7 @@ def test_the_dataframes_have_a_row_for_each_trial_and_for_each_evaluation(quadra
     frame = saved.dataframe()
     assert list(frame.columns) == [
         *("number", "trial_id", "state", "params_task.x", "loss", "metrics_reason", "step"),
-        *("started", "ended", "duration_s", "reason", "directory"),
+        *("is_feasible", "started", "ended", "duration_s", "reason", "directory"),
     ]
     assert frame["state"].tolist() == ["COMPLETE", "FAIL"]
     assert (frame["params_task.x"].tolist(), frame["loss"].tolist()[0]) == ([0.0, 1.0], 3.0)

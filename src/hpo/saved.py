@@ -140,8 +140,7 @@ class SavedExperiment:
         return [trial for trial in able if not any(_dominates(other, trial, objectives) for other in able)]
 
     def dataframe(self) -> pandas.DataFrame:
-        """One row a trial: number, trial_id, state, `params_<key>`, metrics, is_feasible, times, duration_s, reason,
-        directory.
+        """One row a trial: number, trial_id, state, `params_<key>`, metrics, is_feasible, times and the rest.
 
         Needs pandas: `pip install 'hpo[analysis]'`.
         """
