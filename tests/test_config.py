@@ -13,8 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hpo.config import Direction, RunConfig, TrainConfig
 from hpo.experiment.checks import check_config
-from hpo.search.check import check_space
-from hpo.search.space import read_space
+from hpo.search.check import read_checked_space
 from tests.conftest import REPOSITORY
 
 Compose = Callable[..., DictConfig]
@@ -56,10 +55,9 @@ def test_every_experiment_composes_and_passes_every_check(
     config = compose_run(f"+experiment={name}")
 
     check_config(config)
-    space = read_space(config, [], loader)
-    check_space(space, config, loader)
+    space = read_checked_space(config, [], loader)
     assert config.name == name
-    assert set(space.distributions) == set(config.search_space)
+    assert {each.key for each in space.parameters} == set(config.search_space)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,10 +18,9 @@ from hpo.experiment.data_source import find_data_source
 from hpo.experiment.experiment import Experiment
 from hpo.overrides import encode
 from hpo.records import Ended, Event, State, TrialSpec, Value
-from hpo.search.check import check_space
+from hpo.search.check import read_checked_space
 from hpo.search.held_out import test_best
 from hpo.search.preflight import preflight
-from hpo.search.space import read_space
 from hpo.search.stream import Stream
 from hpo.terminal import show
 
@@ -41,8 +41,11 @@ class ForeignSweep:
                 raise ConfigError(
                     f"search_space: {key}: {sweep}\nholds null, which hydra/sweeper=hpo alone can search"
                 )
-        space = read_space(config, config.hydra.overrides.task, loader)
-        check_space(space, config, loader)
+            if OmegaConf.is_dict(sweep):
+                raise ConfigError(
+                    f"search_space: {key}: options that open subspaces are for hydra/sweeper=hpo alone"
+                )
+        space = read_checked_space(config, config.hydra.overrides.task, loader)
         check_config(config)
         given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         self._given = {
@@ -53,10 +56,10 @@ class ForeignSweep:
         self._searched = {override.key_or_group for override in given if override.is_sweep_override()}
         self._searched |= {str(key) for key in config.search_space or {}}
         source = find_data_source(config)
-        preflight(config, loader, stream, tuple(self._given.values()), space.distributions, source)
+        preflight(config, loader, stream, replace(space, fixed=tuple(self._given.values())), source)
         self._experiment: Experiment | None = Experiment(config, source)
         self._experiment.say_what_starts(config)
-        if space.distributions and str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+        if space.parameters and str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
             self._experiment.say(
                 "hydra/sweeper=basic runs what the command line lists, and nothing of search_space"
             )

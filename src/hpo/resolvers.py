@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from hpo.errors import NoExperimentError
+from hpo.errors import NoExperimentError, SearchSpaceError
 from hpo.overrides import encode_value
 from hpo.paths import ExperimentPaths
 
@@ -61,4 +61,8 @@ def as_sweep(value: Any) -> str:
     """An entry of search_space in Hydra's sweep grammar: a list is a choice."""
     if OmegaConf.is_list(value) or isinstance(value, list):
         return f"choice({','.join(encode_value(item) for item in value)})"
+    if OmegaConf.is_dict(value) or isinstance(value, dict):
+        raise SearchSpaceError(
+            "hydra/sweeper=optuna does not know options that open subspaces; use hydra/sweeper=hpo, or a list"
+        )
     return str(value)

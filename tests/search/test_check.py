@@ -8,8 +8,7 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from hpo.errors import SearchSpaceError
-from hpo.search.check import check_space
-from hpo.search.space import read_space
+from hpo.search.check import read_checked_space
 
 Check = Callable[..., None]
 
@@ -27,7 +26,7 @@ def check(mnist: DictConfig, loader: ConfigLoader) -> Check:
         config = mnist.copy()
         with flag_override(config, ["struct", "readonly"], False):
             OmegaConf.update(config, "search_space", search_space, merge=False)
-        check_space(read_space(config, arguments, loader), config, loader)
+        read_checked_space(config, arguments, loader)
 
     return of
 

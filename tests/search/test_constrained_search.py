@@ -20,6 +20,7 @@ from hpo.search.sampler import without_experimental_warnings
 from hpo.search.samples import random_samples
 from hpo.search.soft_constraints import SoftConstraints
 from hpo.search.study import Study
+from hpo.search.tree import SearchSpace
 from tests.search.scripted_stream import ScriptedStream
 
 SPACE: dict[str, BaseDistribution] = {"task.x": FloatDistribution(-5.0, 5.0)}
@@ -54,7 +55,8 @@ def run(experiment: Experiment, composed: DictConfig) -> Iterator[Run]:
         duplicates: Duplicates = Duplicates.skip,
         sampler: Callable[[int], BaseSampler] = lambda number: RandomSampler(seed=number),
     ) -> tuple[Study, ScriptedStream]:
-        study = Study(sampler, space, experiment.objectives, experiment.paths.study_db)
+        tree = SearchSpace.of(space)
+        study = Study(sampler, tree, experiment.objectives, experiment.paths.study_db)
         studies.append(study)
         stream = ScriptedStream(1, outcome)
 
@@ -70,7 +72,7 @@ def run(experiment: Experiment, composed: DictConfig) -> Iterator[Run]:
                 planned,
                 duplicates,
                 broken,
-                lambda number: random_samples(space, number),
+                lambda number: random_samples(tree, number),
             ),
             fixed=(),
             total_trials=total_trials,

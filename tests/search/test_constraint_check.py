@@ -9,6 +9,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from hpo.errors import ConfigError
 from hpo.search.constraint_check import Constraints, read_constraints
+from hpo.search.tree import SearchSpace
 
 SPACE: dict[str, BaseDistribution] = {
     "task.x": FloatDistribution(-5.0, 5.0),
@@ -30,7 +31,7 @@ def read(compose_run: Callable[..., DictConfig]) -> Read:
         with flag_override(config, ["struct", "readonly"], False):
             OmegaConf.update(config, "constraints", list(hard))
             OmegaConf.update(config, "soft_constraints", list(soft))
-        return read_constraints(config, space, planned)
+        return read_constraints(config, SearchSpace.of(space), planned)
 
     return of
 

@@ -61,6 +61,26 @@ def test_a_proposal_keeps_a_constraint_or_breaks_it(
     assert constraints.broken(params) == (None if holds else text)
 
 
+def test_what_an_option_searches_has_its_configured_value_where_that_is_not_chosen() -> None:
+    config = OmegaConf.create({"kind": "a", "size": 8})
+    constraints = HardConstraints.of(["size < 10"], config, ["kind", "size"])
+
+    assert constraints.broken({"kind": "b", "size": 12}) == "size < 10"
+    assert constraints.broken({"kind": "a"}) is None
+    config.size = 12
+    assert HardConstraints.of(["size < 10"], config, ["kind", "size"]).broken({"kind": "a"}) == "size < 10"
+
+
+def test_what_only_another_option_of_a_group_has_is_no_value_of_this_one(
+    compose_run: Callable[..., DictConfig],
+) -> None:
+    config = compose_run("+experiment=mnist", "optimizer_config=sgd", "optimizer_config.momentum=0.9", hydra=True)
+    constraints = HardConstraints.of([f"{MOMENTUM} < 0.5"], config, ["optimizer_config", MOMENTUM])
+
+    assert constraints.broken({"optimizer_config": "adam"}) is None
+    assert constraints.broken({"optimizer_config": "sgd", MOMENTUM: 0.9}) == f"{MOMENTUM} < 0.5"
+
+
 def test_the_first_that_is_broken_is_told(mnist: DictConfig) -> None:
     node = {"_target_": f"{RULES}.at_most", "key": WIDTH, "limit": 32}
     constraints = HardConstraints.of([f"{WIDTH} > 1", node, f"{WIDTH} < 8"], mnist, [WIDTH])

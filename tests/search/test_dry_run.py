@@ -15,8 +15,9 @@ from hpo.overrides import encode
 from hpo.search.dry_run import describe
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
+from hpo.search.tree import SearchSpace
 
-SPACE = {"task.x": FloatDistribution(-5.0, 5.0), "task.y": CategoricalDistribution([None, "null"])}
+SPACE = SearchSpace.of({"task.x": FloatDistribution(-5.0, 5.0), "task.y": CategoricalDistribution([None, "null"])})
 
 Make = Callable[..., DictConfig]
 

@@ -21,9 +21,10 @@ from hpo.search.loop import Search as Loop
 from hpo.search.proposals import Proposals
 from hpo.search.stream import Hear, Stream
 from hpo.search.study import Study
+from hpo.search.tree import SearchSpace
 from tests.search.scripted_stream import ScriptedStream
 
-SPACE = {"task.x": FloatDistribution(-5.0, 5.0)}
+SPACE = SearchSpace.of({"task.x": FloatDistribution(-5.0, 5.0)})
 
 Search = Callable[..., Study]
 
@@ -168,7 +169,7 @@ def test_a_budget_of_nothing_asks_for_nothing(run: Search) -> None:
     assert stream.calls == []
 
 
-FEW = {"task.x": CategoricalDistribution([1.0, 2.0, 3.0])}
+FEW = SearchSpace.of({"task.x": CategoricalDistribution([1.0, 2.0, 3.0])})
 
 
 def test_what_is_planned_is_tried_first(run: Search) -> None:
@@ -203,7 +204,7 @@ def test_nothing_is_run_twice_and_the_search_ends_when_the_space_is_exhausted(
 def test_a_configuration_that_failed_may_be_tried_again(run: Search) -> None:
     stream = ScriptedStream(1, lambda number: None if number == 0 else loss(number))
 
-    run(stream, total_trials=2, space={"task.x": CategoricalDistribution([1.0])})
+    run(stream, total_trials=2, space=SearchSpace.of({"task.x": CategoricalDistribution([1.0])}))
 
     assert [spec.params for spec in stream.submitted] == [{"task.x": 1.0}, {"task.x": 1.0}]
 
@@ -220,7 +221,10 @@ def test_reused_values_are_told_to_the_study_and_nothing_is_run(run: Search, exp
     stream = ScriptedStream(1, lambda _: {"loss": 0.25})
 
     study = run(
-        stream, total_trials=2, space={"task.x": CategoricalDistribution([1.0])}, duplicates=Duplicates.reuse
+        stream,
+        total_trials=2,
+        space=SearchSpace.of({"task.x": CategoricalDistribution([1.0])}),
+        duplicates=Duplicates.reuse,
     )
 
     first, *reused = study._study.trials

@@ -7,6 +7,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from hpo.records import Value
 from hpo.search.preflight import _values_of_the_space
+from hpo.search.tree import SearchSpace
 from tests.conftest import Compose
 
 
@@ -28,4 +29,6 @@ def test_a_key_whose_configured_value_no_trial_would_have_gets_one_of_its_space(
     compose_run: Compose, key: str, distribution: BaseDistribution, value: Value
 ) -> None:
     config = compose_run(hydra=True)
-    assert _values_of_the_space(config, {key: distribution}) == ({} if value is None else {key: value})
+    assert _values_of_the_space(config, SearchSpace.of({key: distribution})) == (
+        {} if value is None else {key: value}
+    )

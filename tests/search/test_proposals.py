@@ -5,6 +5,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hpo.search.proposals import configured_values
+from hpo.search.tree import SearchSpace
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_the_configured_values_are_those_of_each_key_and_the_option_of_a_group(c
         "early_stopping_iter": CategoricalDistribution([None, 5]),
     }
 
-    assert configured_values(config, space) == {
+    assert configured_values(config, SearchSpace.of(space)) == {
         "model_config.hidden_size": 128,
         "optimizer_config.lr": 0.001,
         "optimizer_config": "adam",
@@ -45,11 +46,11 @@ def test_the_configured_values_are_those_of_each_key_and_the_option_of_a_group(c
     ],
 )
 def test_a_configured_value_outside_the_space_is_said(config: DictConfig, distribution: BaseDistribution) -> None:
-    said = configured_values(config, {"optimizer_config.lr": distribution})
+    said = configured_values(config, SearchSpace.of({"optimizer_config.lr": distribution}))
 
     assert isinstance(said, str)
     assert said.startswith("the configured optimizer_config.lr=0.001 is outside")
 
 
 def test_nothing_searched_is_nothing_to_try_first(config: DictConfig) -> None:
-    assert configured_values(config, {}) is None
+    assert configured_values(config, SearchSpace()) is None

@@ -12,9 +12,10 @@ from optuna.samplers import GridSampler, TPESampler
 
 from hpo.errors import ConfigError, SearchSpaceError
 from hpo.search.sampler import SamplerChoice, build_sampler
+from hpo.search.tree import Parameter, SearchSpace
 from tests.conftest import REPOSITORY
 
-SPACE = {"x": FloatDistribution(0.0, 1.0), "n": IntDistribution(1, 100)}
+SPACE = SearchSpace.of({"x": FloatDistribution(0.0, 1.0), "n": IntDistribution(1, 100)})
 GRID = {"_target_": "optuna.samplers.GridSampler", "_partial_": True}
 
 
@@ -27,7 +28,7 @@ def drawn(choice: SamplerChoice, count: int = 5) -> list[dict[str, Any]]:
     values = []
     for number in range(count):
         study.sampler = choice.sampler_for(number)
-        values.append(dict(study.ask(SPACE).params))
+        values.append(dict(study.ask(SPACE.distributions).params))
     return values
 
 
@@ -47,7 +48,7 @@ def test_a_study_that_is_interrupted_goes_on_with_the_same_trials(kind: str, tmp
             choice = build_sampler(node(kind, **options), SPACE, 1)
             for number in part:
                 study.sampler = choice.sampler_for(number)
-                trial = study.ask(SPACE)
+                trial = study.ask(SPACE.distributions)
                 study.tell(trial, trial.params["x"] + trial.params["n"])
             storage.remove_session()
             storage.engine.dispose()
@@ -96,7 +97,7 @@ def test_the_default_sampler_is_tpe_with_optunas_own_defaults() -> None:
 def test_a_grid_holds_every_combination_and_says_how_many() -> None:
     space = {"a": CategoricalDistribution(["x", None]), "b": IntDistribution(1, 5, step=2)}
 
-    choice = build_sampler(OmegaConf.create(GRID), space, 1)
+    choice = build_sampler(OmegaConf.create(GRID), SearchSpace.of(space), 1)
 
     assert isinstance(choice.sampler_for(0), GridSampler)
     assert choice.max_trials == 6
@@ -129,3 +130,16 @@ def test_an_option_that_the_sampler_lacks_and_a_target_that_is_no_sampler_are_er
         build_sampler(node(speed=3), SPACE, 1)
     with pytest.raises(ConfigError, match="must be an Optuna sampler, but is"):
         build_sampler(OmegaConf.create({"_target_": "optuna.pruners.NopPruner"}), SPACE, 1)
+
+
+def test_tpe_is_told_that_parameters_come_in_groups_where_options_open_them() -> None:
+    inner = Parameter("y", "y", FloatDistribution(0.0, 1.0), "y")
+    outer = Parameter("x", "x", CategoricalDistribution(["a", "b"]), "x", branches={"a": (inner,)})
+
+    def sampler(space: SearchSpace, **options: Any) -> Any:
+        return build_sampler(node("TPESampler", seed=None, **options), space, 1).sampler_for(0)
+
+    assert sampler(SearchSpace((outer,)))._group
+    assert not sampler(SPACE)._group
+    assert not sampler(SearchSpace((outer,)), multivariate=False)._group
+    assert not sampler(SearchSpace((outer,)), group=False)._group

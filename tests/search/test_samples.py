@@ -2,20 +2,23 @@ from __future__ import annotations
 
 from itertools import islice
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hpo.search.samples import corners, random_samples
+from hpo.search.tree import SearchSpace
 
-SPACE: dict[str, BaseDistribution] = {
-    "lr": FloatDistribution(1e-4, 1e-1, log=True),
-    "n": IntDistribution(1, 9, step=2),
-    "c": CategoricalDistribution([None, "a", 3]),
-}
+SPACE = SearchSpace.of(
+    {
+        "lr": FloatDistribution(1e-4, 1e-1, log=True),
+        "n": IntDistribution(1, 9, step=2),
+        "c": CategoricalDistribution([None, "a", 3]),
+    }
+)
 
 
 def test_the_corners_are_both_ends_of_all_parameters() -> None:
     assert list(corners(SPACE)) == [{"lr": 1e-4, "n": 1, "c": None}, {"lr": 1e-1, "n": 9, "c": 3}]
-    assert list(corners({})) == [{}, {}]
+    assert list(corners(SearchSpace())) == [{}, {}]
 
 
 def test_random_samples_are_of_the_space_and_equal_for_equal_seeds() -> None:

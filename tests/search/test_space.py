@@ -9,7 +9,8 @@ from omegaconf import DictConfig
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hpo.errors import SearchSpaceError
-from hpo.search.space import SearchSpace, read_space
+from hpo.search.space import read_space
+from hpo.search.tree import SearchSpace
 
 Read = Callable[..., SearchSpace]
 
@@ -19,7 +20,10 @@ def read(quadratic: Callable[..., DictConfig], loader: ConfigLoader) -> Read:
     """`read({"task.x": ...}, "command", "line")`."""
 
     def of(search_space: Any, *arguments: str) -> SearchSpace:
-        return read_space(quadratic(search_space=search_space), arguments, loader)
+        space, problems = read_space(quadratic(search_space=search_space), arguments, loader)
+        if problems:
+            raise SearchSpaceError("\n".join(problems))
+        return space
 
     return of
 
@@ -78,7 +82,7 @@ def test_a_sweep_on_the_command_line_adds_a_key_or_replaces_it_in_its_place(read
         "random_seed": CategoricalDistribution([1, 2]),
     }
     assert list(space.distributions) == ["task.x", "task.y", "random_seed"]
-    assert space.origins["task.x"] == "command line: task.x=choice(1,2)"
+    assert space.parameters[0].origin == "command line: task.x=choice(1,2)"
     assert space.sweeps["task.x"] == "choice(1,2)"
     assert (space.fixed, space.pinned) == ((), ())
 
@@ -87,7 +91,7 @@ def test_a_sweep_on_the_command_line_adds_a_key_or_replaces_it_in_its_place(read
 def test_a_plain_value_on_the_command_line_takes_a_key_out_of_the_space(read: Read, prefix: str) -> None:
     space = read({"task.x": "interval(0, 1)", "task.y": "interval(0, 1)"}, "random_seed=3", f"{prefix}task.x=0.5")
 
-    assert list(space.distributions) == list(space.sweeps) == list(space.origins) == ["task.y"]
+    assert list(space.distributions) == list(space.sweeps) == ["task.y"]
     assert space.fixed == ("random_seed=3", f"{prefix}task.x=0.5")
     assert space.pinned == (f"{prefix}task.x=0.5",)
 
@@ -129,12 +133,15 @@ def test_a_malformed_range_is_an_error_that_quotes_it(read: Read, sweep: str, co
 @pytest.mark.parametrize(
     ("search_space", "complaint"),
     [
-        ({"task.x": 3}, "search_space: task.x: 3\nis one value, not a sweep"),
+        ({"task.x": 3}, "search_space: task.x: 3\n  is one value, not a sweep"),
         ({"task.x": "sgd"}, "is one value, not a sweep"),
         ({"task.x": None}, "is one value, not a sweep"),
         ({"task.x": []}, "has no choices"),
         ({"task.x": [[1, 2], 3]}, "has the choice [1, 2]"),
-        ({"task.x": {"low": 1}}, "is a mapping; a sweep is interval(low, high)"),
+        (
+            {"task.x": {"low": 1}},
+            "search_space: task.x: low: 1\n  opens nothing; an option is followed by the keys",
+        ),
         ([1, 2], "search_space must map keys to sweeps, but is [1, 2]"),
         ("interval(1, 2)", "search_space must map keys to sweeps"),
     ],
@@ -149,4 +156,4 @@ def test_an_entry_that_is_no_sweep_is_an_error_that_says_what_one_is(
 
 
 def test_nothing_to_search_is_an_empty_space(read: Read) -> None:
-    assert read(None) == read({}) == SearchSpace({}, {}, {}, (), ())
+    assert read(None) == read({}) == SearchSpace()

@@ -19,15 +19,18 @@ from hpo.config import Direction
 from hpo.objectives import Objective
 from hpo.records import State
 from hpo.search.study import Study
+from hpo.search.tree import SearchSpace
 
 LOSS = Objective("loss", Direction.min)
 ACCURACY = Objective("accuracy", Direction.max)
-SPACE = {
-    "lr": FloatDistribution(1e-4, 1e-1, log=True),
-    "step": FloatDistribution(0.0, 1.0, step=0.25),
-    "n": IntDistribution(1, 1000, log=True),
-    "mixed": CategoricalDistribution([None, "null", "1", 1, 0.5, "ä,'"]),
-}
+SPACE = SearchSpace.of(
+    {
+        "lr": FloatDistribution(1e-4, 1e-1, log=True),
+        "step": FloatDistribution(0.0, 1.0, step=0.25),
+        "n": IntDistribution(1, 1000, log=True),
+        "mixed": CategoricalDistribution([None, "null", "1", 1, 0.5, "ä,'"]),
+    }
+)
 
 Make = Callable[..., Study]
 Load = Callable[[], optuna.Study]
@@ -259,7 +262,7 @@ def test_a_trial_that_waits_to_be_continued_is_not_told(make: Make, load: Load) 
 
 
 def test_a_grid_comes_to_its_end_without_an_error_and_whole(make: Make, load: Load) -> None:
-    space = {"a": CategoricalDistribution([1, 2]), "b": CategoricalDistribution(["x", None])}
+    space = SearchSpace.of({"a": CategoricalDistribution([1, 2]), "b": CategoricalDistribution(["x", None])})
     grid = {"a": [1, 2], "b": ["x", None]}
     study = make(GridSampler(grid, seed=1), space)
     for _ in range(4):

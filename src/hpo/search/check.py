@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from enum import Enum
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import FloatDistribution, IntDistribution
 
 from hpo.errors import SearchSpaceError
 from hpo.overrides import encode
-from hpo.search.space import SearchSpace
+from hpo.records import Value
+from hpo.search.space import read_space
+from hpo.search.tree import Parameter, Parameters, Path, SearchSpace, spelled_path
 
 _NUM_NEAREST = 3
 # what trials share, and what names them
@@ -28,67 +31,124 @@ _OF_THE_EXPERIMENT = frozenset(
 )
 
 
-def check_space(space: SearchSpace, config: DictConfig, loader: ConfigLoader) -> None:
-    """Raise one SearchSpaceError that lists every key, option and type that does not fit the configuration."""
-    problems = []
-    for key, distribution in space.distributions.items():
-        if key.startswith("+"):
-            problem = _problem_of_addition(key, distribution, space, config, loader)
-        else:
-            problem = _problem(key, distribution, config, loader)
-        if problem is not None:
-            problems.append(f"{space.origins[key]}\n  {problem}")
-    if problems:
-        raise SearchSpaceError("\n".join(problems))
+def read_checked_space(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader) -> SearchSpace:
+    """The search space, read and held against the configuration.
+
+    Raises one SearchSpaceError that lists every key, option and type that cannot be, each with where it stands.
+    """
+    space, unread = read_space(config, arguments, loader)
+    check_space(space, config, loader, unread)
+    return space
 
 
-def _problem(key: str, distribution: BaseDistribution, config: DictConfig, loader: ConfigLoader) -> str | None:
-    if key in _OF_THE_EXPERIMENT:
-        return f"{key} is of the whole experiment, not of a trial; give it one value"
-    options = loader.get_group_options(key) if "." not in key else []
-    if options:
-        return _unknown_option(key, distribution, options)
-    if not _exists(config, key):
-        known = [*_leaves(OmegaConf.to_container(config, resolve=False)), *loader.list_groups("")]
-        nearest = difflib.get_close_matches(key, sorted(set(known)), n=_NUM_NEAREST, cutoff=0.5)
-        hint = f"; the nearest are: {', '.join(nearest)}" if nearest else ""
-        return f"the configuration has no key {key}{hint}"
-    default = OmegaConf.select(config, key)
-    if isinstance(default, DictConfig):
-        return f"{key} is a whole node and not a group; name a key of it: {', '.join(map(str, default))}"
-    for value in _samples(distribution):
-        if not _fits(value, default):
-            return f"{value!r} is a {_kind(value)}, but {key} is a {_kind(default)} ({default!r})"
+def check_space(
+    space: SearchSpace, config: DictConfig, loader: ConfigLoader, problems: Sequence[str] = ()
+) -> None:
+    """Raise one SearchSpaceError that lists `problems`, and what does not fit the configuration."""
+    check = _Check(config, loader, space.fixed)
+    check.level(space.parameters, config, (), ())
+    found = [*problems, *check.problems]
+    if found:
+        raise SearchSpaceError("\n".join(dict.fromkeys(found)))
+
+
+class _Check:
+    """Goes through the tree; each option of a group, and each that opens a subspace, is composed once."""
+
+    def __init__(self, config: DictConfig, loader: ConfigLoader, fixed: Sequence[str]) -> None:
+        self.problems: list[str] = []
+        self._master = config
+        self._loader = loader
+        self._fixed = tuple(fixed)
+
+    def level(self, parameters: Parameters, config: DictConfig, path: Path, above: Parameters) -> None:
+        """`config` is composed with the options of `path`, `above` are the other parameters on the way there."""
+        for each in parameters:
+            problem = self._problem(each, config, path)
+            options = self._options(each.key)
+            if problem is not None:
+                self.problems.append(f"{each.origin}\n  {problem}")
+                if not options:
+                    continue
+            beside = (*above, *(other for other in parameters if other is not each))
+            others = tuple(other for other in beside if _exists(config, other.key))
+            for option in each.options:
+                branch = each.branches.get(option, ())
+                if option in options or (branch and not options):
+                    self._option(each, option, branch, path, others)
+
+    def _option(
+        self, choice: Parameter, option: Value, branch: Parameters, path: Path, others: Parameters
+    ) -> None:
+        here = (*path, (choice.key, option))
+        composed = self._composed(here)
+        if isinstance(composed, str):
+            self.problems.append(f"{choice.origin}\n  {spelled_path(here)} does not compose: {composed}")
+            return
+        lost = [other.key for other in others if not (self._options(other.key) or _exists(composed, other.key))]
+        if lost:
+            self.problems.append(
+                f"{choice.origin}\n  with {spelled_path(here)} the configuration has no key {', '.join(lost)}; "
+                f"put it below the options of {choice.key} that have it"
+            )
+        self.level(branch, composed, here, (*others, choice))
+
+    def _options(self, key: str) -> list[str]:
+        return list(self._loader.get_group_options(key)) if "." not in key and not key.startswith("+") else []
+
+    def _composed(self, path: Path) -> DictConfig | str:
+        """The configuration of a trial that takes this way; why there is none."""
         try:
-            OmegaConf.update(config.copy(), key, value)
-        except OmegaConfBaseException as error:
-            return f"{key} cannot be {value!r}: {str(error).splitlines()[0]}"
-    return None
+            return self._loader.load_sweep_config(self._master, [*self._fixed, *encode(dict(path))])
+        except (HydraException, OmegaConfBaseException) as error:
+            return str(error.__cause__ or error).splitlines()[0]
+
+    def _problem(self, parameter: Parameter, config: DictConfig, path: Path) -> str | None:
+        key = parameter.key
+        if key.startswith("+"):
+            return self._problem_of_addition(parameter, path)
+        if key in _OF_THE_EXPERIMENT:
+            return f"{key} is of the whole experiment, not of a trial; give it one value"
+        options = self._options(key)
+        if options:
+            return _unknown_option(parameter, options)
+        where = f"with {spelled_path(path)} the" if path else "the"
+        if not _exists(config, key):
+            known = [*_leaves(OmegaConf.to_container(config, resolve=False)), *self._loader.list_groups("")]
+            nearest = difflib.get_close_matches(key, sorted(set(known)), n=_NUM_NEAREST, cutoff=0.5)
+            hint = f"; the nearest are: {', '.join(nearest)}" if nearest else ""
+            return f"{where} configuration has no key {key}{hint}"
+        default = OmegaConf.select(config, key, throw_on_missing=False)
+        if isinstance(default, DictConfig):
+            return f"{key} is a whole node and not a group; name a key of it: {', '.join(map(str, default))}"
+        for value in _samples(parameter):
+            if not _fits(value, default):
+                return f"{value!r} is a {_kind(value)}, but {key} is a {_kind(default)} ({default!r})"
+            try:
+                OmegaConf.update(config.copy(), key, value)
+            except OmegaConfBaseException as error:
+                return f"{key} cannot be {value!r}: {str(error).splitlines()[0]}"
+        return None
+
+    def _problem_of_addition(self, parameter: Parameter, path: Path) -> str | None:
+        """A key that the configuration lacks and the user adds: Hydra composes it, or says why not."""
+        key = parameter.key.lstrip("+")
+        if key in _OF_THE_EXPERIMENT:
+            return f"{key} is of the whole experiment, not of a trial; give it one value"
+        if key.partition(".")[0] == "search_space":
+            return "a sweep on the command line is part of the search space as it is: leave out search_space."
+        composed = self._composed((*path, (parameter.key, _samples(parameter)[0])))
+        return composed if isinstance(composed, str) else None
 
 
-def _problem_of_addition(
-    key: str, distribution: BaseDistribution, space: SearchSpace, config: DictConfig, loader: ConfigLoader
-) -> str | None:
-    """A key that the configuration lacks and the user adds: Hydra composes it, or says why not."""
-    if key.lstrip("+") in _OF_THE_EXPERIMENT:
-        return f"{key.lstrip('+')} is of the whole experiment, not of a trial; give it one value"
-    if key.lstrip("+").partition(".")[0] == "search_space":
-        return "a sweep on the command line is part of the search space as it is: leave out search_space."
-    try:
-        loader.load_sweep_config(config, [*space.fixed, *encode({key: _samples(distribution)[0]})])
-    except (HydraException, OmegaConfBaseException) as error:
-        return str(error.__cause__ or error).splitlines()[0]
-    return None
-
-
-def _unknown_option(key: str, distribution: BaseDistribution, options: list[str]) -> str | None:
-    if not isinstance(distribution, CategoricalDistribution):
-        return f"{key} is a config group; search it as a list of its options: {', '.join(options)}"
-    for choice in distribution.choices:
+def _unknown_option(parameter: Parameter, options: list[str]) -> str | None:
+    if not parameter.options:
+        return f"{parameter.key} is a config group; search it as a list of its options: {', '.join(options)}"
+    for choice in parameter.options:
         if choice not in options:
             nearest = difflib.get_close_matches(str(choice), options, n=1)
             hint = f" (did you mean {nearest[0]}?)" if nearest else ""
-            return f"{key} has no option {choice!r}{hint}; there are: {', '.join(sorted(options))}"
+            return f"{parameter.key} has no option {choice!r}{hint}; there are: {', '.join(sorted(options))}"
     return None
 
 
@@ -114,12 +174,12 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[str]:
             yield name
 
 
-def _samples(distribution: BaseDistribution) -> list[Any]:
+def _samples(parameter: Parameter) -> list[Value]:
     """Values that stand for the whole: every choice, or both bounds."""
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    return [distribution.low, distribution.high]
+    kind = parameter.distribution
+    if isinstance(kind, IntDistribution | FloatDistribution):
+        return [kind.low, kind.high]
+    return list(parameter.options)
 
 
 def _fits(value: Any, default: Any) -> bool:
@@ -134,4 +194,4 @@ def _kind(value: Any) -> str:
         return "boolean"
     if isinstance(value, int | float):
         return "number"
-    return "string" if isinstance(value, str) else type(value).__name__
+    return "string" if isinstance(value, str | Enum) else type(value).__name__

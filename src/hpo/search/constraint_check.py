@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution
 
 from hpo.errors import ConfigError
 from hpo.records import Value
 from hpo.search.constraints import HardConstraints
 from hpo.search.samples import corners, random_samples
 from hpo.search.soft_constraints import SoftConstraints
+from hpo.search.tree import SearchSpace
 
 _NUM_TRIED = 20
 _NUM_DRAWN = 1_000
@@ -29,7 +29,7 @@ class Constraints:
 
 def read_constraints(
     config: DictConfig,
-    distributions: Mapping[str, BaseDistribution],
+    space: SearchSpace,
     planned: Iterable[Mapping[str, Value]] = (),
 ) -> Constraints:
     """The constraints of the configuration; `planned` is what is tried before the sampler is asked.
@@ -40,17 +40,17 @@ def read_constraints(
     problems: list[str] = []
     hard, soft = HardConstraints([]), SoftConstraints([])
     try:
-        hard = HardConstraints.of(config.constraints, config, distributions.keys())
+        hard = HardConstraints.of(config.constraints, config, space.keys)
     except ConfigError as error:
         problems.append(str(error))
     try:
-        soft = SoftConstraints.of(config.soft_constraints, config, distributions.keys())
+        soft = SoftConstraints.of(config.soft_constraints, config, space.keys)
     except ConfigError as error:
         problems.append(str(error))
     if hard or soft:
         planned = list(planned)
-        drawn = islice(random_samples(distributions, config.random_seed), _NUM_TRIED)
-        samples = [*planned, *corners(distributions), *drawn]
+        drawn = islice(random_samples(space, config.random_seed), _NUM_TRIED)
+        samples = [*planned, *corners(space), *drawn]
         tried = len(problems)
         for constraints in (hard, soft):
             try:
@@ -58,7 +58,7 @@ def read_constraints(
             except ConfigError as error:
                 problems.append(str(error))
         if len(problems) == tried:
-            problems += _unsatisfiable(hard, config, distributions, planned)
+            problems += _unsatisfiable(hard, config, space, planned)
     if problems:
         raise ConfigError("\n".join(problems))
     return Constraints(hard, soft)
@@ -67,14 +67,14 @@ def read_constraints(
 def _unsatisfiable(
     hard: HardConstraints,
     config: DictConfig,
-    distributions: Mapping[str, BaseDistribution],
+    space: SearchSpace,
     planned: Iterable[Mapping[str, Value]],
 ) -> list[str]:
     """The complaint that no proposal keeps the hard constraints, if that is so."""
     if not hard or any(hard.broken(params) is None for params in planned):
         return []
     samples = []
-    for params in islice(random_samples(distributions, config.random_seed), _NUM_DRAWN):
+    for params in islice(random_samples(space, config.random_seed), _NUM_DRAWN):
         if hard.broken(params) is None:
             return []
         samples.append(params)

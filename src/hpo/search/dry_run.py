@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution
 
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
 from hpo.experiment.identity import draw_experiment_id
 from hpo.objectives import objectives
-from hpo.overrides import encode
+from hpo.overrides import encode, encode_value
 from hpo.paths import ExperimentPaths
 from hpo.records import Value
 from hpo.search.proposals import Broken, Proposals, Rejected
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
+from hpo.search.tree import Parameters, SearchSpace
 
 _NUM_PROPOSALS = 5
 
 
 def describe(
     config: DictConfig,
-    distributions: Mapping[str, BaseDistribution],
+    space: SearchSpace,
     choice: SamplerChoice,
     planned: Iterable[Mapping[str, Value]] = (),
     broken: Broken = lambda params: None,
@@ -38,14 +38,14 @@ def describe(
     )
     total = int(min(config.total_trials, choice.max_trials))
     lines = ["dry run: nothing is started and nothing is written", "", "search space:"]
-    lines += [f"  {key}: {distribution}" for key, distribution in distributions.items()] or ["  nothing"]
+    lines += list(_described(space.parameters)) or ["  nothing"]
     lines += ["objectives:", *(f"  {objective.name}: {objective.direction.value}" for objective in wanted)]
     if source is not None:
         # without a digest where it is still to be fetched
         digest = f" (SHA-256 {source.digest[:12]}...)" if source.digest else ""
         lines += ["data:", f"  {source.name}{digest}"]
         lines += [f"  WARNING: {source.warning}"] if source.warning else []
-    study = Study(choice.sampler_for, distributions, wanted)
+    study = Study(choice.sampler_for, space, wanted)
     shown = min(total, _NUM_PROPOSALS)
     lines.append(f"first {shown} of {total} trials, {config.concurrent_trials} at a time:")
     proposals = Proposals(study, planned, config.duplicates, broken)
@@ -59,3 +59,14 @@ def describe(
             shown -= 1
     lines += ["directory (the last four digits are drawn at each launch):", f"  {paths.root}"]
     return "\n".join(lines)
+
+
+def _described(parameters: Parameters, indent: str = "  ") -> Iterator[str]:
+    """The tree, a line for each parameter; what an option opens is indented below it."""
+    for each in parameters:
+        kind = encode_value(each.value) if each.distribution is None else each.distribution
+        yield f"{indent}{each.key}: {kind}"
+        for option, branch in each.branches.items():
+            if branch:
+                yield f"{indent}  {encode_value(option)}:"
+                yield from _described(branch, f"{indent}    ")

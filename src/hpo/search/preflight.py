@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,15 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, flag_override
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import FloatDistribution, IntDistribution
 
 from hpo.errors import ConfigError
 from hpo.overrides import encode
 from hpo.records import DataSource, State, TrialSpec, Value
+from hpo.search.origin import file_of, option_of
+from hpo.search.proposals import configured_value
 from hpo.search.stream import Stream, the_end
+from hpo.search.tree import Parameter, SearchSpace
 from hpo.trial.attempt import RUN_CHECK
 
 _SUBDIR = "check"
@@ -33,8 +31,7 @@ def preflight(
     config: DictConfig,
     loader: ConfigLoader,
     launcher: Launcher | Stream,
-    fixed: Sequence[str],
-    distributions: Mapping[str, BaseDistribution],
+    space: SearchSpace,
     source: DataSource | None,
 ) -> None:
     """Raise ConfigError for what would make every trial fail; it names the key, and the file that has it."""
@@ -43,9 +40,9 @@ def preflight(
         # what is printed goes into a log there
         Path(folder, _SUBDIR).mkdir()
         overrides = (
-            *fixed,
+            *space.fixed,
             *(f"++{override}" for override in encode(found)),
-            *encode(_values_of_the_space(config, distributions)),
+            *encode(_values_of_the_space(config, space)),
             *encode({"hydra.sweep.dir": folder}),
             RUN_CHECK,
         )
@@ -87,32 +84,25 @@ def _sweeping_in(config: DictConfig, folder: str) -> Iterator[None]:
             sweep.dir = configured["dir"]
 
 
-def _values_of_the_space(config: DictConfig, distributions: Mapping[str, BaseDistribution]) -> Mapping[str, Value]:
-    """A value for each searched key whose configured one no trial would have."""
+def _values_of_the_space(config: DictConfig, space: SearchSpace) -> Mapping[str, Value]:
+    """A value for each searched key whose configured one no trial would have, and what that opens."""
     values: dict[str, Value] = {}
-    for key, distribution in distributions.items():
-        configured = OmegaConf.select(config, key.lstrip("+"), throw_on_missing=False)
-        if isinstance(distribution, CategoricalDistribution):
-            if OmegaConf.is_config(configured) or configured not in distribution.choices:
-                option = config.hydra.runtime.choices.get(key)
-                if option not in distribution.choices:
-                    values[key] = distribution.choices[0]
-        elif isinstance(distribution, FloatDistribution | IntDistribution) and not (
-            isinstance(configured, int | float) and distribution.low <= configured <= distribution.high
-        ):
-            values[key] = distribution.low
-    return values
+
+    def value_of(each: Parameter) -> tuple[Value, ...]:
+        configured = configured_value(config, each.key)
+        if each.holds(configured):
+            return (each.canonical(configured),)
+        kind = each.distribution
+        values[each.key] = kind.low if isinstance(kind, FloatDistribution | IntDistribution) else each.options[0]
+        return (values[each.key],)
+
+    constants = {each.key: value for each, value in space.chosen(value_of) if each.distribution is None}
+    return values | constants
 
 
 def _where(reason: str, config: DictConfig, loader: ConfigLoader) -> str:
     """In which file the key stands that a message begins with, where it is that of a group."""
     group = reason.partition(" ")[0].partition(".")[0].rstrip(":")
-    option = OmegaConf.select(config, f"hydra.runtime.choices.{group}")
-    if not option:
-        return ""
-    name = f"{group}/{option}.yaml"
-    for entry in loader.get_search_path().get_path():
-        provider, _, path = str(entry.path).partition("://")
-        if provider == "file" and Path(path, name).is_file():
-            return f"\n(chosen by {group}={option}, in {path}/{name})"
-    return f"\n(chosen by {group}={option}, one of hpo's own options)"
+    option = option_of(config, group)
+    file = file_of(group, option, loader) if option else None
+    return f"\n(chosen by {group}={option}, in {file})" if file else ""

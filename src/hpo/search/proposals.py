@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from itertools import islice
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import BaseDistribution
 
 from hpo.config import Duplicates
 from hpo.records import Ended, State, Value
 from hpo.search.study import Proposal, Study
+from hpo.search.tree import Parameter, SearchSpace
 
 _MAX_REJECTED_IN_A_ROW = 100
 # then the values are drawn at random: a sampler that is sure of itself proposes the same for ever
@@ -117,28 +119,31 @@ class Proposals:
             del self._known[key]
 
 
-def configured_values(
-    config: DictConfig, distributions: Mapping[str, BaseDistribution]
-) -> dict[str, Value] | str | None:
+def configured_value(config: DictConfig, key: str) -> Any:
+    """The value of a key as it is configured: of a group its option, of an enumeration the name."""
+    value = OmegaConf.select(config, key.lstrip("+"), throw_on_missing=False)
+    if value is None or OmegaConf.is_config(value):
+        value = config.hydra.runtime.choices.get(key, value)
+    return value.name if isinstance(value, Enum) else value
+
+
+def configured_values(config: DictConfig, space: SearchSpace) -> dict[str, Value] | str | None:
     """The configured value of each searched key; why they are no trial when one is outside the space.
 
     None when nothing is searched.
     """
-    values: dict[str, Value] = {}
-    for key, distribution in distributions.items():
-        value = OmegaConf.select(config, key.lstrip("+"), throw_on_missing=False)
-        if value is None or OmegaConf.is_config(value):
-            value = config.hydra.runtime.choices.get(key, value)
-        if not _holds(distribution, value):
-            return (
-                f"the configured {key}={value} is outside the search space ({distribution}), and so is not tried"
+    outside: list[str] = []
+
+    def value_of(each: Parameter) -> tuple[Value, ...]:
+        value = configured_value(config, each.key)
+        try:
+            return (each.canonical(value),)
+        except ValueError:
+            outside.append(
+                f"the configured {each.key}={value} is outside the search space ({each.allowed}), "
+                "and so is not tried"
             )
-        values[key] = value
-    return values or None
+            return ()
 
-
-def _holds(distribution: BaseDistribution, value: Value) -> bool:
-    try:
-        return distribution._contains(distribution.to_internal_repr(value))
-    except (TypeError, ValueError):
-        return False
+    values = {each.key: value for each, value in space.chosen(value_of)}
+    return outside[0] if outside else values or None

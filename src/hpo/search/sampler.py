@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,9 +19,10 @@ from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GridSampler, QMCSampler
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler, TPESampler
 
 from hpo.errors import ConfigError, SearchSpaceError
+from hpo.search.tree import SearchSpace
 
 _INSTALL = "pip install 'hpo[samplers]'"
 # Optuna imports these when the sampler first proposes, which is too late for a message before anything starts
@@ -40,9 +42,7 @@ class SamplerChoice:
     heeds_constraints: bool = False
 
 
-def build_sampler(
-    node: DictConfig, distributions: Mapping[str, BaseDistribution], random_seed: int
-) -> SamplerChoice:
+def build_sampler(node: DictConfig, space: SearchSpace, random_seed: int) -> SamplerChoice:
     """The samplers, each seeded with `random_seed` (or the seed of the node) and its trial's number.
 
     So a search that is interrupted and goes on proposes what it would have proposed without that.
@@ -57,12 +57,14 @@ def build_sampler(
     try:
         built = instantiate(node, _partial_=True)
         if getattr(built, "func", None) is GridSampler:
-            grid = {key: _grid(key, distribution) for key, distribution in distributions.items()}
+            grid = {key: _grid(key, distribution) for key, distribution in space.distributions.items()}
             # its seed shuffles the whole grid
             sampler = built(grid, seed=_derived(seed, 0))
             return SamplerChoice(lambda _: sampler, math.prod(len(values) for values in grid.values()))
         if not callable(built):
             raise ConfigError(f"hydra/sweeper/sampler must be an Optuna sampler, but is {built!r}")
+        if _is_to_know_of_groups(built, node, space):
+            built = partial(built, group=True)
         sampler_for = _sampler_for(built, seed, takes_seed="seed" in node)
         tried = sampler_for(0)
     except ConfigError:
@@ -71,10 +73,16 @@ def build_sampler(
         raise ConfigError(f"hydra/sweeper/sampler: {target}: {error.__cause__ or error}") from error
     if not isinstance(tried, BaseSampler):
         raise ConfigError(f"hydra/sweeper/sampler must be an Optuna sampler, but is {tried!r}")
-    _try(tried, distributions, target)
+    _try(tried, space, target)
     # every sampler is told of each trial's constraints; those that heed them still take the function of Optuna 4
     heeds_constraints = "constraints_func" in inspect.signature(type(tried).__init__).parameters
     return SamplerChoice(sampler_for, heeds_constraints=heeds_constraints)
+
+
+def _is_to_know_of_groups(built: Any, node: DictConfig, space: SearchSpace) -> bool:
+    """Whether TPE must be told that parameters come in groups: else it models only those that all trials have."""
+    is_tpe = getattr(built, "func", None) is TPESampler
+    return is_tpe and space.is_structured and node.get("group") is None and node.get("multivariate") is not False
 
 
 def _sampler_for(build: Callable[..., Any], seed: int, *, takes_seed: bool) -> SamplerFor:
@@ -101,11 +109,11 @@ def _derived(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _try(sampler: BaseSampler, distributions: Mapping[str, BaseDistribution], target: str) -> None:
+def _try(sampler: BaseSampler, space: SearchSpace, target: str) -> None:
     """Let a sampler that is used for nothing else propose a trial: only then some look at their options."""
     optuna.logging.disable_default_handler()
     try:
-        optuna.create_study(sampler=sampler).ask(dict(distributions))
+        space.suggest(optuna.create_study(sampler=sampler).ask())
     except Exception as error:
         raise ConfigError(f"hydra/sweeper/sampler: {target} cannot propose a trial: {error}") from error
 

@@ -12,24 +12,25 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from hpo.records import Value
+from hpo.search.tree import SearchSpace
 
 
-def corners(distributions: Mapping[str, BaseDistribution]) -> Iterator[Mapping[str, Value]]:
+def corners(space: SearchSpace) -> Iterator[Mapping[str, Value]]:
     """All parameters at their low end or first choice, and all at their high end or last choice."""
     for end in (0, -1):
-        yield next(_drawn(distributions, _EndSampler(end)))
+        yield next(_drawn(space, _EndSampler(end)))
 
 
-def random_samples(distributions: Mapping[str, BaseDistribution], seed: int) -> Iterator[Mapping[str, Value]]:
+def random_samples(space: SearchSpace, seed: int) -> Iterator[Mapping[str, Value]]:
     """Random proposals without end."""
-    return _drawn(distributions, RandomSampler(seed=seed))
+    return _drawn(space, RandomSampler(seed=seed))
 
 
-def _drawn(distributions: Mapping[str, BaseDistribution], sampler: BaseSampler) -> Iterator[Mapping[str, Value]]:
+def _drawn(space: SearchSpace, sampler: BaseSampler) -> Iterator[Mapping[str, Value]]:
     optuna.logging.disable_default_handler()
     study = optuna.create_study(sampler=sampler)
     while True:
-        yield dict(study.ask(dict(distributions)).params)
+        yield space.suggest(study.ask())
 
 
 class _EndSampler(BaseSampler):

@@ -21,6 +21,7 @@ from hpo.search.proposals import Proposals
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
 from hpo.search.sweep import finish, opened
+from hpo.search.tree import SearchSpace
 from hpo.terminal import TerminalHandler, show
 from hpo.trial.check import check
 
@@ -36,7 +37,7 @@ def run_single(config: DictConfig) -> None:
         config.search_space = {}
         config.total_trials = config.concurrent_trials = 1
     if config.dry_run:
-        show(describe(config, {}, choice))
+        show(describe(config, SearchSpace(), choice))
         return
     check_new(config)
     source = find_data_source(config)
@@ -45,7 +46,7 @@ def run_single(config: DictConfig) -> None:
         stream = InlineStream(config, experiment.paths)
         study = Study(
             choice.sampler_for,
-            {},
+            SearchSpace(),
             experiment.objectives,
             experiment.paths.study_db,
             experiment.paths.experiment_id,

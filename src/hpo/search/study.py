@@ -10,7 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
@@ -22,6 +21,7 @@ from hpo.objectives import Objective
 from hpo.records import State, Value
 from hpo.search.sampler import SamplerFor
 from hpo.search.study_file import StudyFile
+from hpo.search.tree import SearchSpace
 
 _OPTUNA_STATE = {
     State.COMPLETE: TrialState.COMPLETE,
@@ -35,7 +35,7 @@ _NONE: Mapping[str, float] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Proposal:
-    """A trial that the sampler proposes: its number and typed values."""
+    """A trial that the sampler proposes: its number, and typed values by the keys that they are for."""
 
     number: int
     params: Mapping[str, Value]
@@ -51,7 +51,7 @@ class Study:
     def __init__(
         self,
         sampler_for: SamplerFor,
-        distributions: Mapping[str, BaseDistribution],
+        space: SearchSpace,
         objectives: Sequence[Objective],
         path: Path | None = None,
         name: str = "hpo",
@@ -60,7 +60,7 @@ class Study:
         # what Optuna logs goes to mp.log, which listens to its logger
         optuna.logging.disable_default_handler()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._distributions = dict(distributions)
+        self._space = space
         self._objectives = objectives
         self._sampler_for = sampler_for
         self._memory = InMemoryStorage()
@@ -89,15 +89,16 @@ class Study:
         number = self.num_proposed
         self._study.sampler = RandomSampler(seed=number) if at_random else self._sampler_for(number)
         if planned is not None:
-            self._study.enqueue_trial(dict(planned))
-        trial = self._study.ask(self._distributions)
+            self._study.enqueue_trial(self._space.names(planned))
+        trial = self._study.ask()
+        params = self._space.suggest(trial)
         frozen = self._memory.get_trial(trial._trial_id)
         self._trials[trial.number] = trial
         self._known_attributes[trial.number] = frozenset(frozen.system_attrs)
         if self._file:
             self._file.copy_attributes(self._memory, self._study._study_id)
             self._file.add(frozen)
-        return Proposal(trial.number, dict(frozen.params))
+        return Proposal(trial.number, params)
 
     def report(self, number: int, value: float) -> bool:
         """Note what the first objective was, and say whether the pruner gives the trial up.

@@ -12,7 +12,6 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
-from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
 from sqlalchemy.exc import OperationalError
 
@@ -25,7 +24,7 @@ from hpo.experiment.experiment import Experiment
 from hpo.objectives import objectives
 from hpo.records import DataSource, State, Value
 from hpo.search.batches import BatchStream
-from hpo.search.check import check_space
+from hpo.search.check import read_checked_space
 from hpo.search.constraint_check import Constraints, read_constraints
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
@@ -35,9 +34,9 @@ from hpo.search.proposals import Proposals, configured_values
 from hpo.search.pruner import build_pruner
 from hpo.search.sampler import SamplerChoice, build_sampler
 from hpo.search.samples import random_samples
-from hpo.search.space import SearchSpace, read_space
 from hpo.search.stream import Stream
 from hpo.search.study import Study
+from hpo.search.tree import SearchSpace
 from hpo.terminal import show
 
 
@@ -54,22 +53,21 @@ def sweep(
     """
     # what the imports have made stays: no collection in the loop or at the interpreter's exit has to look at it
     gc.freeze()
-    space = read_space(config, arguments, context.config_loader)
-    check_space(space, config, context.config_loader)
+    space = read_checked_space(config, arguments, context.config_loader)
     check_config(config)
-    choice = build_sampler(sampler_config, space.distributions, config.random_seed)
+    choice = build_sampler(sampler_config, space, config.random_seed)
     pruner = build_pruner(config.pruner, objectives(config))
-    planned = plan(config, space.distributions, choice)[0]
-    constraints = read_constraints(config, space.distributions, planned)
+    planned = plan(config, space, choice)[0]
+    constraints = read_constraints(config, space, planned)
     with flag_override(config, ["struct", "readonly"], False):
-        config.search_space = dict(space.sweeps)
+        config.search_space = space.sweeps
     if config.dry_run:
-        show(describe(config, space.distributions, choice, planned, constraints.hard.broken))
+        show(describe(config, space, choice, planned, constraints.hard.broken))
         return
     check_new(config)
     with _closing(launcher):
         source = find_data_source(config)
-        preflight(config, context.config_loader, launcher, space.fixed, space.distributions, source)
+        preflight(config, context.config_loader, launcher, space, source)
         with opened(config, source) as experiment:
             stream = (
                 launcher
@@ -93,12 +91,12 @@ def _run(
 ) -> None:
     for argument in space.pinned:
         experiment.say(f"{argument}: pinned by the command line, it leaves the search space")
-    if not space.distributions and config.total_trials > 1:
+    if not space.parameters and config.total_trials > 1:
         experiment.say(f"nothing is searched: all {config.total_trials} trials have the configured values")
     total_trials = int(min(config.total_trials, choice.max_trials))
     if total_trials < config.total_trials:
         experiment.say(f"the grid has {total_trials} points, fewer than total_trials={config.total_trials}")
-    planned, said = plan(config, space.distributions, choice)
+    planned, said = plan(config, space, choice)
     if said is not None:
         experiment.say(said)
     if constraints.soft and not choice.heeds_constraints:
@@ -107,7 +105,7 @@ def _run(
     fixed = (*space.fixed, *experiment.fixed_overrides())
     study = Study(
         choice.sampler_for,
-        space.distributions,
+        space,
         experiment.objectives,
         experiment.paths.study_db,
         experiment.paths.experiment_id,
@@ -123,7 +121,7 @@ def _run(
                 planned,
                 config.duplicates,
                 constraints.hard.broken,
-                lambda number: random_samples(space.distributions, number),
+                lambda number: random_samples(space, number),
             ),
             fixed=fixed,
             total_trials=total_trials,
@@ -136,12 +134,12 @@ def _run(
 
 
 def plan(
-    config: DictConfig, distributions: Mapping[str, BaseDistribution], choice: SamplerChoice
+    config: DictConfig, space: SearchSpace, choice: SamplerChoice
 ) -> tuple[list[Mapping[str, Value]], str | None]:
     """What is tried before the sampler is asked, and what is to be said of it; a grid is a plan of its own."""
     if not config.try_defaults_first or choice.max_trials < math.inf:
         return [], None
-    values = configured_values(config, distributions)
+    values = configured_values(config, space)
     if values is None or isinstance(values, str):
         return [], values
     return [values], None

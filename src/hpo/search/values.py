@@ -38,6 +38,13 @@ class Values:
         self._searched = frozenset(names) & searched
         self._configured: dict[str, Any] = {}
         self._dependent: list[str] = []
+        # what has a value of its own where the option that searches it is not chosen
+        self._otherwise = {
+            name: options[name] if name in options else _selected(config, name)
+            for name in self._searched
+            if name in options or _exists(config, name)
+            if not any(name.startswith(f"{group}.") for group in searched & options.keys())
+        }
         unknown = set(names) - self.known_of(names, config, keys)
         if unknown:
             raise ConfigError("\n".join(_unknown(name, config, searched) for name in sorted(unknown)))
@@ -62,11 +69,12 @@ class Values:
         return frozenset(name for name in names if name in known or _exists(config, name))
 
     def of(self, params: Mapping[str, Value]) -> dict[str, Any] | None:
-        """The values for a proposal; None when it lacks one that is searched in a subspace it has not chosen."""
+        """The values for a proposal; None when one of them is an option's that it has not chosen."""
         proposed = {plain_key(key): value for key, value in params.items()}
-        if not self._searched <= proposed.keys():
+        given = {**self._otherwise, **proposed}
+        if not self._searched <= given.keys():
             return None
-        values = {**self._configured, **{name: proposed[name] for name in self._searched}}
+        values = {**self._configured, **{name: given[name] for name in self._searched}}
         if self._dependent:
             trial = self._with(proposed)
             values.update({name: _selected(trial, name) for name in self._dependent})
