@@ -111,6 +111,19 @@ def test_python_gets_the_same_best_trial(hpo: Hpo, constrained: Path) -> None:
     assert saved.best_trial.number == study_of(run).best_trial.number
 
 
+def test_a_constraint_over_what_an_option_opens_holds_for_the_others(hpo: Hpo) -> None:
+    run = hpo(
+        *("+experiment=mnist", "--multirun", "data_config=digits", "search_space=mnist_optimizers"),
+        *("train_config.epochs=1", "tensorboard=false", "hydra/sweeper/sampler=random", "total_trials=8"),
+        "constraints=['optimizer_config.momentum < 0.8', \"optimizer_config != 'adamw'\"]",
+    )
+
+    assert run.status == 0, run.stderr
+    ran = [json.loads(params) for state, params in run.trials("state, params") if state == "COMPLETE"]
+    assert {params["optimizer_config"] for params in ran} == {"sgd", "adam"}
+    assert all(params["optimizer_config.momentum"] < 0.8 for params in ran if params["optimizer_config"] == "sgd")
+
+
 def test_a_single_run_minds_no_constraints(hpo: Hpo, constrained: Path) -> None:
     run = hpo("+experiment=constrained", "task.width=16", "task.depth=16")
 
