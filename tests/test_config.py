@@ -26,8 +26,9 @@ OPTIONS = [
     (group, path.stem)
     for group in GROUPS
     for path in sorted((CONF / group).glob("*.yaml"))
-    if group not in ("experiment", "preset")
+    if group not in ("experiment", "preset", "search_algo")
 ]
+SEARCH_ALGOS = sorted(path.stem for path in (CONF / "search_algo").glob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 
@@ -46,6 +47,14 @@ def test_every_option_of_every_group_composes_and_resolves(compose_run: Compose,
         assert all(
             chosen[key] == value for key, value in written.items() if not isinstance(value, str | list | dict)
         )
+
+
+@pytest.mark.parametrize("name", SEARCH_ALGOS)
+def test_every_search_algo_is_a_short_name_for_the_sampler_of_that_name(compose_run: Compose, name: str) -> None:
+    config = compose_run(f"search_algo={name}", hydra=True)
+
+    assert config.hydra.runtime.choices["hydra/sweeper/sampler"] == name
+    assert compose_run(f"hydra/sweeper/sampler={name}", hydra=True).hydra.sweeper == config.hydra.sweeper
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

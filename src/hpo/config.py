@@ -147,6 +147,10 @@ class RunConfig:
     # what a good trial keeps: comparisons over metrics and keys, for example `val_latency <= 10`; one that breaks
     # one is never the best, and the sampler is told by how much
     soft_constraints: list[str] = field(default_factory=list)
+    # values that a range has in a grid or an ablation: a number for all ranges, or key -> number
+    grid_bins: Any = None
+    # configurations that are tried first: a list of `key: value` mappings, or a YAML or CSV file of them
+    enqueue: Any = None
     # gives up trials that will lose; a node of an Optuna pruner, null for none
     pruner: Any = None
     # the configured values are tried first, where they are in the search space

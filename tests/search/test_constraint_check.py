@@ -9,6 +9,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from hpo.errors import ConfigError
 from hpo.search.constraint_check import Constraints, read_constraints
+from hpo.search.plan import Plan
 from hpo.search.tree import SearchSpace
 
 SPACE: dict[str, BaseDistribution] = {
@@ -25,13 +26,17 @@ def read(compose_run: Callable[..., DictConfig]) -> Read:
     composed = compose_run("+experiment=quadratic", hydra=True)
 
     def of(
-        hard: Iterable[Any] = (), soft: Iterable[Any] = (), space: Any = SPACE, planned: Iterable[Any] = ()
+        hard: Iterable[Any] = (),
+        soft: Iterable[Any] = (),
+        space: Any = SPACE,
+        planned: Iterable[Any] = (),
+        is_all: bool = False,
     ) -> Constraints:
         config = composed.copy()
         with flag_override(config, ["struct", "readonly"], False):
             OmegaConf.update(config, "constraints", list(hard))
             OmegaConf.update(config, "soft_constraints", list(soft))
-        return read_constraints(config, SearchSpace.of(space), planned)
+        return read_constraints(config, SearchSpace.of(space), Plan(list(planned), (), 10, is_all=is_all))
 
     return of
 
@@ -79,7 +84,7 @@ def test_constraints_that_nothing_keeps_are_an_error_that_says_which_is_broken_h
         read(["task.x > 6", "task.y <= 5"])
 
     assert str(caught.value).splitlines() == [
-        "constraints: no trial could be run, since none of 1,000 random proposals keeps them all",
+        "constraints: no trial could be run, since none of 1,000 planned and random proposals keeps them all",
         "constraints[0]: task.x > 6",
         "is broken by 1,000 of them",
         "constraints[1]: task.y <= 5",
@@ -93,6 +98,11 @@ def test_what_is_planned_counts_as_what_can_be_run(read: Read) -> None:
 
     with pytest.raises(ConfigError, match="no trial could be run"):
         read(equal, planned=[{"task.x": 1.0, "task.y": 2.0}])
+
+
+def test_where_everything_is_planned_that_alone_counts(read: Read) -> None:
+    with pytest.raises(ConfigError, match="none of 2 planned proposals keeps them all"):
+        read(["task.x < 1"], planned=[{"task.x": 1.0}, {"task.x": 2.0}], is_all=True)
 
 
 def test_a_choice_that_holds_null_is_tried_with_null(read: Read) -> None:

@@ -13,6 +13,7 @@ from hpo.errors import DataError, ExperimentError
 from hpo.objectives import objectives
 from hpo.overrides import encode
 from hpo.search.dry_run import describe
+from hpo.search.plan import Plan
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
 from hpo.search.tree import SearchSpace
@@ -22,15 +23,15 @@ SPACE = SearchSpace.of({"task.x": FloatDistribution(-5.0, 5.0), "task.y": Catego
 Make = Callable[..., DictConfig]
 
 
-def choice(max_trials: float = 100) -> SamplerChoice:
-    return SamplerChoice(lambda number: RandomSampler(seed=number), max_trials)
+def choice() -> SamplerChoice:
+    return SamplerChoice(lambda number: RandomSampler(seed=number))
 
 
 def test_it_shows_the_proposals_that_the_search_would_make(quadratic: Make) -> None:
     config = quadratic()
     study = Study(lambda number: RandomSampler(seed=number), SPACE, objectives(config))
 
-    shown = describe(config, SPACE, choice())
+    shown = describe(config, SPACE, choice(), Plan((), (), 30))
 
     for number in range(5):
         assert f"  {number}: {' '.join(encode(study.ask().params))}" in shown.splitlines()
@@ -43,7 +44,8 @@ def test_a_proposal_that_breaks_a_constraint_is_shown_as_what_is_not_run(quadrat
     def broken(params: Mapping[str, Any]) -> str | None:
         return "task.x < 0" if params["task.x"] >= 0 else None
 
-    shown = describe(quadratic(), SPACE, choice(), [{"task.x": 1.0, "task.y": None}], broken).splitlines()
+    planned = Plan([{"task.x": 1.0, "task.y": None}], (), 30)
+    shown = describe(quadratic(), SPACE, choice(), planned, broken).splitlines()
 
     first = shown.index("first 5 of 30 trials, 2 at a time:") + 1
     proposals = shown[first : shown.index("directory (the last four digits are drawn at each launch):")]
@@ -53,11 +55,13 @@ def test_a_proposal_that_breaks_a_constraint_is_shown_as_what_is_not_run(quadrat
 
 
 def test_a_budget_beyond_the_grid_is_cut_to_it(quadratic: Make) -> None:
-    assert "first 3 of 3 trials" in describe(quadratic(), SPACE, choice(max_trials=3))
+    shown = describe(quadratic(), SPACE, choice(), Plan((), ("the grid has 3 points",), 3))
+
+    assert "the grid has 3 points\nfirst 3 of 3 trials" in shown
 
 
 def test_it_names_the_directory_and_does_not_make_it(quadratic: Make, tmp_path: Path) -> None:
-    shown = describe(quadratic(experiment_id="mine"), SPACE, choice())
+    shown = describe(quadratic(experiment_id="mine"), SPACE, choice(), Plan((), (), 30))
 
     assert shown.endswith(str(tmp_path / "experiments" / "experiment_mine"))
     assert not (tmp_path / "experiments").exists()
@@ -66,8 +70,8 @@ def test_it_names_the_directory_and_does_not_make_it(quadratic: Make, tmp_path: 
 def test_it_fails_where_the_experiment_would(quadratic: Make, tmp_path: Path) -> None:
     (tmp_path / "experiments" / "experiment_mine").mkdir(parents=True)
     with pytest.raises(ExperimentError, match="experiment_id=mine is taken"):
-        describe(quadratic(experiment_id="mine"), SPACE, choice())
+        describe(quadratic(experiment_id="mine"), SPACE, choice(), Plan((), (), 30))
 
     data = {"_target_": "hpo.data.mnist.Mnist", "root": str(tmp_path), "fallback": "error", "val_fraction": None}
     with pytest.raises(DataError):
-        describe(quadratic(data_config={**data, "seed": 1}), SPACE, choice())
+        describe(quadratic(data_config={**data, "seed": 1}), SPACE, choice(), Plan((), (), 30))

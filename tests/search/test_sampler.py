@@ -8,10 +8,10 @@ import optuna
 import pytest
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import GridSampler, TPESampler
+from optuna.samplers import TPESampler
 
-from hpo.errors import ConfigError, SearchSpaceError
-from hpo.search.sampler import SamplerChoice, build_sampler
+from hpo.errors import ConfigError
+from hpo.search.sampler import Algorithm, SamplerChoice, build_sampler
 from hpo.search.tree import Parameter, SearchSpace
 from tests.conftest import REPOSITORY
 
@@ -94,23 +94,21 @@ def test_the_default_sampler_is_tpe_with_optunas_own_defaults() -> None:
     assert (sampler._multivariate, sampler._constant_liar) == (True, True), "the stock group turns both off"
 
 
-def test_a_grid_holds_every_combination_and_says_how_many() -> None:
-    space = {"a": CategoricalDistribution(["x", None]), "b": IntDistribution(1, 5, step=2)}
+def test_a_grid_is_planned_and_asks_no_sampler() -> None:
+    choice = build_sampler(OmegaConf.create(GRID | {"seed": 7}), SPACE, 1)
 
-    choice = build_sampler(OmegaConf.create(GRID), SearchSpace.of(space), 1)
-
-    assert isinstance(choice.sampler_for(0), GridSampler)
-    assert choice.max_trials == 6
-    study = optuna.create_study(sampler=choice.sampler_for(0))
-    asked = [study.ask(space) for _ in range(6)]
-    assert {(trial.params["a"], trial.params["b"]) for trial in asked} == {
-        (a, b) for a in ("x", None) for b in (1, 3, 5)
-    }
+    assert choice.algorithm == Algorithm("grid", seed=7)
 
 
-def test_a_grid_over_a_continuous_range_is_an_error_that_names_the_key() -> None:
-    with pytest.raises(SearchSpaceError, match="x: a grid needs choices or a range with a step"):
-        build_sampler(OmegaConf.create(GRID), SPACE, 1)
+def test_an_ablation_is_planned_and_its_option_is_checked() -> None:
+    ablation = {"_target_": "hpo.search.sampler.ablation"}
+
+    assert build_sampler(OmegaConf.create(ablation | {"pairs": True}), SPACE, 1).algorithm == Algorithm(
+        "ablation", pairs=True
+    )
+    for wrong in ({"pairs": 3}, {"triples": True}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            build_sampler(OmegaConf.create(ablation | wrong), SPACE, 1)
 
 
 @pytest.mark.parametrize(

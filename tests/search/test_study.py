@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, GridSampler, NSGAIISampler, RandomSampler
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config import Direction
@@ -259,25 +259,6 @@ def test_a_trial_that_waits_to_be_continued_is_not_told(make: Make, load: Load) 
 
     assert load().trials[0].state is TrialState.RUNNING
     assert load().trials[0].intermediate_values == {1: 1.0}
-
-
-def test_a_grid_comes_to_its_end_without_an_error_and_whole(make: Make, load: Load) -> None:
-    space = SearchSpace.of({"a": CategoricalDistribution([1, 2]), "b": CategoricalDistribution(["x", None])})
-    grid = {"a": [1, 2], "b": ["x", None]}
-    study = make(GridSampler(grid, seed=1), space)
-    for _ in range(4):
-        number = study.ask().number
-        study.tell(number, State.COMPLETE, [float(number)])
-
-    trials = load().trials
-
-    assert {(trial.params["a"], trial.params["b"]) for trial in trials} == {
-        (1, "x"),
-        (1, None),
-        (2, "x"),
-        (2, None),
-    }
-    assert all(trial.state is TrialState.COMPLETE for trial in trials)
 
 
 def test_the_file_is_a_study_that_optuna_itself_can_go_on_with(make: Make, load: Load) -> None:

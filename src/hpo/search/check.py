@@ -25,7 +25,7 @@ _OF_THE_EXPERIMENT = frozenset(
     (
         *("experiment", "experiment_dir", "experiment_id", "name", "tags", "notes", "verbose", "dry_run"),
         *("total_trials", "concurrent_trials", "search_space", "optim_metrics", "device"),
-        *("pruner", "try_defaults_first", "duplicates"),
+        *("pruner", "search_algo", "try_defaults_first", "duplicates", "grid_bins", "enqueue"),
         *("constraints", "soft_constraints"),
     )
 )

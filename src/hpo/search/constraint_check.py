@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from hpo.errors import ConfigError
 from hpo.records import Value
 from hpo.search.constraints import HardConstraints
+from hpo.search.plan import Plan
 from hpo.search.samples import corners, random_samples
 from hpo.search.soft_constraints import SoftConstraints
 from hpo.search.tree import SearchSpace
@@ -30,7 +31,7 @@ class Constraints:
 def read_constraints(
     config: DictConfig,
     space: SearchSpace,
-    planned: Iterable[Mapping[str, Value]] = (),
+    planned: Plan,
 ) -> Constraints:
     """The constraints of the configuration; `planned` is what is tried before the sampler is asked.
 
@@ -48,9 +49,8 @@ def read_constraints(
     except ConfigError as error:
         problems.append(str(error))
     if hard or soft:
-        planned = list(planned)
         drawn = islice(random_samples(space, config.random_seed), _NUM_TRIED)
-        samples = [*planned, *corners(space), *drawn]
+        samples = [*planned.points, *corners(space), *drawn]
         tried = len(problems)
         for constraints in (hard, soft):
             try:
@@ -64,21 +64,23 @@ def read_constraints(
     return Constraints(hard, soft)
 
 
-def _unsatisfiable(
-    hard: HardConstraints,
-    config: DictConfig,
-    space: SearchSpace,
-    planned: Iterable[Mapping[str, Value]],
-) -> list[str]:
+def _unsatisfiable(hard: HardConstraints, config: DictConfig, space: SearchSpace, planned: Plan) -> list[str]:
     """The complaint that no proposal keeps the hard constraints, if that is so."""
-    if not hard or any(hard.broken(params) is None for params in planned):
+    if not hard:
         return []
     samples = []
-    for params in islice(random_samples(space, config.random_seed), _NUM_DRAWN):
+    for params in _candidates(config, space, planned):
         if hard.broken(params) is None:
             return []
         samples.append(params)
+    kind = "planned" if planned.is_all else "planned and random"
     return [
-        f"constraints: no trial could be run, since none of {_NUM_DRAWN:,} random proposals keeps them all",
+        f"constraints: no trial could be run, since none of {len(samples):,} {kind} proposals keeps them all",
         *hard.tally(samples),
     ]
+
+
+def _candidates(config: DictConfig, space: SearchSpace, planned: Plan) -> Iterator[Mapping[str, Value]]:
+    yield from planned.points
+    if not planned.is_all:
+        yield from islice(random_samples(space, config.random_seed), _NUM_DRAWN)

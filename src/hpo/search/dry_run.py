@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -13,7 +13,7 @@ from hpo.experiment.identity import draw_experiment_id
 from hpo.objectives import objectives
 from hpo.overrides import encode, encode_value
 from hpo.paths import ExperimentPaths
-from hpo.records import Value
+from hpo.search.plan import Plan
 from hpo.search.proposals import Broken, Proposals, Rejected
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
@@ -26,7 +26,7 @@ def describe(
     config: DictConfig,
     space: SearchSpace,
     choice: SamplerChoice,
-    planned: Iterable[Mapping[str, Value]] = (),
+    planned: Plan,
     broken: Broken = lambda params: None,
 ) -> str:
     """The experiment in words; nothing is written. Raises HpoError as the experiment itself would."""
@@ -36,7 +36,7 @@ def describe(
     paths = ExperimentPaths(
         Path(config.experiment_dir).absolute(), config.experiment_id or draw_experiment_id(config)
     )
-    total = int(min(config.total_trials, choice.max_trials))
+    total = planned.total_trials
     lines = ["dry run: nothing is started and nothing is written", "", "search space:"]
     lines += list(_described(space.parameters)) or ["  nothing"]
     lines += ["objectives:", *(f"  {objective.name}: {objective.direction.value}" for objective in wanted)]
@@ -45,12 +45,15 @@ def describe(
         digest = f" (SHA-256 {source.digest[:12]}...)" if source.digest else ""
         lines += ["data:", f"  {source.name}{digest}"]
         lines += [f"  WARNING: {source.warning}"] if source.warning else []
+    lines += planned.said
     study = Study(choice.sampler_for, space, wanted)
     shown = min(total, _NUM_PROPOSALS)
     lines.append(f"first {shown} of {total} trials, {config.concurrent_trials} at a time:")
-    proposals = Proposals(study, planned, config.duplicates, broken)
+    proposals = Proposals(study, planned.points, config.duplicates, is_all=planned.is_all, broken=broken)
     while shown and proposals.exhausted is None:
         proposed = proposals.next()
+        if proposed is None:
+            break
         proposal = proposed.proposal if isinstance(proposed, Rejected) else proposed
         lines.append(f"  {proposal.number}: {' '.join(encode(proposal.params)) or 'the configured values'}")
         if isinstance(proposed, Rejected):

@@ -70,7 +70,9 @@ class Search:
             if self._num_ended + len(self._running) >= self._total_trials:
                 return
             proposed = self._proposals.next()
-            if isinstance(proposed, Rejected):
+            if proposed is None:
+                self._is_open = False
+            elif isinstance(proposed, Rejected):
                 ended = Ended(proposed.proposal.number, proposed.state, reason=proposed.reason)
                 self._experiment.reject(self._spec(proposed.proposal), ended)
             else:

@@ -41,8 +41,8 @@ class Rejected:
 class Proposals:
     """The proposals of one search, in their order.
 
-    `planned` are values, by the parameters' names, that are tried before the sampler is asked; what `broken` finds
-    to break a constraint is not run. Where too much does, `drawn` gives values to choose from.
+    `planned` are values, by key, that are tried before the sampler is asked; it is not where they are all. What
+    `broken` finds to break a constraint is not run; where too much does, `drawn` gives values to choose from.
     """
 
     def __init__(
@@ -50,12 +50,15 @@ class Proposals:
         study: Study,
         planned: Iterable[Mapping[str, Value]],
         duplicates: Duplicates,
+        *,
+        is_all: bool = False,
         broken: Broken = lambda params: None,
         drawn: Drawn = lambda number: (),
     ) -> None:
         self._study = study
-        self._drawn = drawn
+        self._is_all = is_all
         self._broken = broken
+        self._drawn = drawn
         self._planned = iter(planned)
         self._duplicates = duplicates
         self._known: dict[frozenset[tuple[str, str]], int] = {}
@@ -68,6 +71,8 @@ class Proposals:
     @property
     def exhausted(self) -> str | None:
         """Why nothing new is to be expected any more."""
+        if self._is_all:
+            return None
         if self._num_in_a_row < _MAX_REJECTED_IN_A_ROW:
             return None
         or_invalid = " or broke a constraint" if self._any_invalid else ""
@@ -75,9 +80,11 @@ class Proposals:
             f"the last {_MAX_REJECTED_IN_A_ROW} proposals were not new{or_invalid}: the search space is exhausted"
         )
 
-    def next(self) -> Proposal | Rejected:
-        """The next trial, or a proposal that the study has been told of as rejected."""
+    def next(self) -> Proposal | Rejected | None:
+        """The next trial, or a proposal that the study has been told of as rejected; None at the plan's end."""
         planned = next(self._planned, None)
+        if planned is None and self._is_all:
+            return None
         at_random = self._num_in_a_row >= _MAX_REJECTED_OF_THE_SAMPLER
         found = self._found() if at_random and self._any_invalid and planned is None else None
         proposal = self._study.ask(found if planned is None else planned, at_random=at_random)

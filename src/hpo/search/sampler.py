@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,13 +14,11 @@ from typing import Any
 import numpy as np
 import optuna
 from hydra.utils import instantiate
-from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GridSampler, QMCSampler, TPESampler
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
 
-from hpo.errors import ConfigError, SearchSpaceError
+from hpo.errors import ConfigError
 from hpo.search.tree import SearchSpace
 
 _INSTALL = "pip install 'hpo[samplers]'"
@@ -34,11 +31,30 @@ SamplerFor = Callable[[int], BaseSampler]
 
 
 @dataclass(frozen=True)
+class Algorithm:
+    """One that plans all its trials: a grid, or an ablation (with every pair of factors where `pairs`)."""
+
+    name: str
+    seed: int | None = None
+    pairs: bool = False
+
+
+def ablation(*, pairs: bool = False) -> Algorithm:
+    """One factor at a time around the configured values."""
+    if not isinstance(pairs, bool):
+        raise ConfigError(f"pairs={pairs!r} must be true or false")
+    return Algorithm("ablation", pairs=pairs)
+
+
+@dataclass(frozen=True)
 class SamplerChoice:
-    """The sampler of each trial, how many trials there can be at most, and whether it heeds soft constraints."""
+    """The sampler of each trial; `algorithm` where all of them are planned.
+
+    `heeds_constraints` is whether it learns from soft constraints.
+    """
 
     sampler_for: SamplerFor
-    max_trials: float = math.inf
+    algorithm: Algorithm | None = None
     heeds_constraints: bool = False
 
 
@@ -47,7 +63,7 @@ def build_sampler(node: DictConfig, space: SearchSpace, random_seed: int) -> Sam
 
     So a search that is interrupted and goes on proposes what it would have proposed without that.
 
-    Raises ConfigError when one cannot be built, and SearchSpaceError for a grid over a continuous range.
+    Raises ConfigError when one cannot be built.
     """
     target = str(node.get("_target_"))
     needed = _NEEDED_PACKAGES.get(target.rpartition(".")[2])
@@ -56,11 +72,11 @@ def build_sampler(node: DictConfig, space: SearchSpace, random_seed: int) -> Sam
     seed = random_seed if node.get("seed") is None else int(node.seed)
     try:
         built = instantiate(node, _partial_=True)
-        if getattr(built, "func", None) is GridSampler:
-            grid = {key: _grid(key, distribution) for key, distribution in space.distributions.items()}
-            # its seed shuffles the whole grid
-            sampler = built(grid, seed=_derived(seed, 0))
-            return SamplerChoice(lambda _: sampler, math.prod(len(values) for values in grid.values()))
+        kind = getattr(built, "func", None)
+        if kind is GridSampler:
+            return SamplerChoice(lambda number: RandomSampler(seed=number), Algorithm("grid", node.get("seed")))
+        if kind is ablation:
+            return SamplerChoice(lambda number: RandomSampler(seed=number), built())
         if not callable(built):
             raise ConfigError(f"hydra/sweeper/sampler must be an Optuna sampler, but is {built!r}")
         if _is_to_know_of_groups(built, node, space):
@@ -116,13 +132,3 @@ def _try(sampler: BaseSampler, space: SearchSpace, target: str) -> None:
         space.suggest(optuna.create_study(sampler=sampler).ask())
     except Exception as error:
         raise ConfigError(f"hydra/sweeper/sampler: {target} cannot propose a trial: {error}") from error
-
-
-def _grid(key: str, distribution: BaseDistribution) -> list[Any]:
-    try:
-        return list(OptunaSweeperImpl._to_grid_sampler_choices(distribution))
-    except ValueError as error:
-        raise SearchSpaceError(
-            f"{key}: a grid needs choices or a range with a step, but has {distribution}; "
-            "use range(start, stop, step) or a list of choices"
-        ) from error

@@ -17,6 +17,7 @@ from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
 from hpo.search.inline import InlineStream
 from hpo.search.loop import Search
+from hpo.search.plan import Plan
 from hpo.search.proposals import Proposals
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
@@ -32,12 +33,12 @@ def run_single(config: DictConfig) -> None:
     Raises HpoError for bad input, before anything is on disk.
     """
     check_config(config)
-    choice = SamplerChoice(RandomSampler, max_trials=1)
+    choice = SamplerChoice(lambda number: RandomSampler(seed=number))
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = {}
         config.total_trials = config.concurrent_trials = 1
     if config.dry_run:
-        show(describe(config, SearchSpace(), choice))
+        show(describe(config, SearchSpace(), choice, Plan((), (), 1)))
         return
     check_new(config)
     source = find_data_source(config)

@@ -135,15 +135,9 @@ class Study:
         trial = self._trials.pop(number)
         for constraint, violation in violations.items():
             trial.set_constraint(constraint, violation)
-        try:
-            with _without_complaints_about_constraints():
-                self._study.tell(
-                    trial, list(values) if state is State.COMPLETE else None, state=_OPTUNA_STATE[state]
-                )
-        except RuntimeError:
-            # a GridSampler stops the study at its last point, which Optuna allows inside optimize() only
-            if not self._memory.get_trial(trial._trial_id).state.is_finished():
-                raise
+        told = list(values) if state is State.COMPLETE else None
+        with _without_complaints_about_constraints():
+            self._study.tell(trial, told, state=_OPTUNA_STATE[state])
         frozen = self._memory.get_trial(trial._trial_id)
         if self._file:
             self._file.end(frozen, self._known_attributes.pop(number))

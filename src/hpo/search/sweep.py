@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from hydra.errors import HydraException
@@ -22,15 +21,16 @@ from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import OF_A_DISK, check_new, unwritable
 from hpo.experiment.experiment import Experiment
 from hpo.objectives import objectives
-from hpo.records import DataSource, State, Value
+from hpo.records import DataSource, State
 from hpo.search.batches import BatchStream
 from hpo.search.check import read_checked_space
 from hpo.search.constraint_check import Constraints, read_constraints
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
 from hpo.search.loop import Search
+from hpo.search.plan import Plan, plan
 from hpo.search.preflight import preflight
-from hpo.search.proposals import Proposals, configured_values
+from hpo.search.proposals import Proposals
 from hpo.search.pruner import build_pruner
 from hpo.search.sampler import SamplerChoice, build_sampler
 from hpo.search.samples import random_samples
@@ -57,7 +57,7 @@ def sweep(
     check_config(config)
     choice = build_sampler(sampler_config, space, config.random_seed)
     pruner = build_pruner(config.pruner, objectives(config))
-    planned = plan(config, space, choice)[0]
+    planned = plan(config, space, choice, context.config_loader)
     constraints = read_constraints(config, space, planned)
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = space.sweeps
@@ -76,7 +76,7 @@ def sweep(
             )
             # before the experiment is: trials that still run are part of it
             with _closing(stream):
-                _run(config, space, choice, pruner, constraints, stream, experiment)
+                _run(config, space, choice, planned, pruner, constraints, stream, experiment)
     finish(experiment)
 
 
@@ -84,6 +84,7 @@ def _run(
     config: DictConfig,
     space: SearchSpace,
     choice: SamplerChoice,
+    planned: Plan,
     pruner: BasePruner | None,
     constraints: Constraints,
     stream: Stream,
@@ -93,14 +94,10 @@ def _run(
         experiment.say(f"{argument}: pinned by the command line, it leaves the search space")
     if not space.parameters and config.total_trials > 1:
         experiment.say(f"nothing is searched: all {config.total_trials} trials have the configured values")
-    total_trials = int(min(config.total_trials, choice.max_trials))
-    if total_trials < config.total_trials:
-        experiment.say(f"the grid has {total_trials} points, fewer than total_trials={config.total_trials}")
-    planned, said = plan(config, space, choice)
-    if said is not None:
+    for said in planned.said:
         experiment.say(said)
     if constraints.soft and not choice.heeds_constraints:
-        sampler = type(choice.sampler_for(0)).__name__
+        sampler = choice.algorithm.name if choice.algorithm else type(choice.sampler_for(0)).__name__
         experiment.say(f"{sampler} proposes without regard to soft_constraints; what breaks one is never the best")
     fixed = (*space.fixed, *experiment.fixed_overrides())
     study = Study(
@@ -118,31 +115,20 @@ def _run(
             experiment,
             Proposals(
                 study,
-                planned,
+                planned.points,
                 config.duplicates,
-                constraints.hard.broken,
-                lambda number: random_samples(space, number),
+                is_all=planned.is_all,
+                broken=constraints.hard.broken,
+                drawn=lambda number: random_samples(space, number),
             ),
             fixed=fixed,
-            total_trials=total_trials,
+            total_trials=planned.total_trials,
             concurrent_trials=config.concurrent_trials,
             soft=constraints.soft,
         ).run()
     finally:
         study.close()
     test_best(experiment, stream, fixed)
-
-
-def plan(
-    config: DictConfig, space: SearchSpace, choice: SamplerChoice
-) -> tuple[list[Mapping[str, Value]], str | None]:
-    """What is tried before the sampler is asked, and what is to be said of it; a grid is a plan of its own."""
-    if not config.try_defaults_first or choice.max_trials < math.inf:
-        return [], None
-    values = configured_values(config, space)
-    if values is None or isinstance(values, str):
-        return [], values
-    return [values], None
 
 
 @contextmanager
