@@ -141,6 +141,12 @@ class RunConfig:
     optim_metrics: dict[str, Direction | None] = field(default_factory=dict)
     # dotted key -> sweep, for example `interval(0.0, 0.9)` or a list of choices
     search_space: Any = field(default_factory=dict)
+    # what every trial must keep: expressions over dotted keys, for example `model_config.width <= 64`, or nodes of
+    # functions `(params) -> bool`; a proposal that breaks one is never run
+    constraints: list[Any] = field(default_factory=list)
+    # what a good trial keeps: comparisons over metrics and keys, for example `val_latency <= 10`; one that breaks
+    # one is never the best, and the sampler is told by how much
+    soft_constraints: list[str] = field(default_factory=list)
     # values that a range has in a grid or an ablation: a number for all ranges, or key -> number
     grid_bins: Any = None
     # configurations that are tried first: a list of `key: value` mappings, or a YAML or CSV file of them

@@ -162,6 +162,10 @@ class Experiment:
         """A line in mp.log and on the terminal."""
         LOGGER.info(message)
 
+    def warn(self, message: str) -> None:
+        """A line in mp.log and on the terminal, also where that is silent."""
+        LOGGER.warning("WARNING: %s", message)
+
     def close(self, state: State, reason: str | None = None) -> None:
         """Close the files; `state` is COMPLETE, FAIL or WAITING (interrupted), also for trials not at an end."""
         self.flush()

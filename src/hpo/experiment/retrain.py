@@ -33,6 +33,7 @@ _OF_THE_SEARCH = frozenset(
         "run_task",
         "search_algo",
         "search_space",
+        "soft_constraints",
         "target_value",
         "threads_per_trial",
         "timeout_s",

@@ -25,6 +25,7 @@ from hpo.records import DataSource, State
 from hpo.search.batches import BatchStream
 from hpo.search.budget import Budget, Limits
 from hpo.search.check import read_checked_space
+from hpo.search.constraint_check import Constraints, read_constraints
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
 from hpo.search.loop import Search
@@ -33,6 +34,7 @@ from hpo.search.preflight import preflight
 from hpo.search.proposals import Proposals
 from hpo.search.pruner import build_pruner
 from hpo.search.sampler import SamplerChoice, build_sampler
+from hpo.search.samples import random_samples
 from hpo.search.stream import Stream
 from hpo.search.study import Study
 from hpo.search.tree import SearchSpace
@@ -57,10 +59,11 @@ def sweep(
     choice = build_sampler(sampler_config, space, config.random_seed)
     pruner = build_pruner(config.pruner, objectives(config))
     planned = plan(config, space, choice, context.config_loader)
+    constraints = read_constraints(config, space, planned)
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = space.sweeps
     if config.dry_run:
-        show(describe(config, space, choice, planned))
+        show(describe(config, space, choice, planned, constraints.hard.broken))
         return
     check_new(config)
     with _closing(launcher):
@@ -74,7 +77,7 @@ def sweep(
             )
             # before the experiment is: trials that still run are part of it
             with _closing(stream):
-                _run(config, space, choice, planned, pruner, stream, experiment)
+                _run(config, space, choice, planned, pruner, constraints, stream, experiment)
     finish(experiment)
 
 
@@ -84,6 +87,7 @@ def _run(
     choice: SamplerChoice,
     planned: Plan,
     pruner: BasePruner | None,
+    constraints: Constraints,
     stream: Stream,
     experiment: Experiment,
 ) -> None:
@@ -93,6 +97,9 @@ def _run(
         experiment.say(f"nothing is searched: all {config.total_trials} trials have the configured values")
     for said in planned.said:
         experiment.say(said)
+    if constraints.soft and not choice.heeds_constraints:
+        sampler = choice.algorithm.name if choice.algorithm else type(choice.sampler_for(0)).__name__
+        experiment.say(f"{sampler} proposes without regard to soft_constraints; what breaks one is never the best")
     fixed = (*space.fixed, *experiment.fixed_overrides())
     study = Study(
         choice.sampler_for,
@@ -107,11 +114,19 @@ def _run(
             study,
             stream,
             experiment,
-            Proposals(study, planned.points, config.duplicates, is_all=planned.is_all),
+            Proposals(
+                study,
+                planned.points,
+                config.duplicates,
+                is_all=planned.is_all,
+                broken=constraints.hard.broken,
+                drawn=lambda number: random_samples(space, number),
+            ),
             Budget(Limits.of(config), experiment.objectives),
             fixed=fixed,
             total_trials=planned.total_trials,
             concurrent_trials=config.concurrent_trials,
+            soft=constraints.soft,
         ).run()
     finally:
         study.close()
