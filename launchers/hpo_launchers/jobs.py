@@ -13,6 +13,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from omegaconf import Container, DictConfig, OmegaConf, flag_override, open_dict
 
+from hpo.overrides import encode
 from hpo.records import TrialSpec, Value
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -57,35 +58,52 @@ class Job:
 class Composer:
     """Composes each set of fixed overrides once, and lets a trial differ from it by plain values of leaves.
 
-    A full composition takes 55 ms, a job from a template under 2. Whatever is not a plain value of an
-    existing leaf (an option of a config group, a key that is new) is composed in full.
+    A full composition takes 55 ms, a job from a template under 2. Keys that trials add (`+key`) are leaves
+    of a template of their own, composed with the values of the first trial that adds the same ones. Whatever is
+    not a plain value of a leaf (an option of a config group, a key that does not exist) is composed in full.
     """
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         self._loader = loader
         self._master = master
-        self._templates: dict[tuple[str, ...], _Template] = {}
+        self._templates: dict[tuple[tuple[str, ...], ...], _Template] = {}
+        self._is_group: dict[str, bool] = {}
 
     def job(self, spec: TrialSpec) -> Job:
-        if spec.params or spec.overrides == spec.fixed:
-            template = self._template(spec.fixed)
-            if all(template.is_leaf(key) for key in spec.params):
+        values = {key.lstrip("+"): value for key, value in spec.params.items()}
+        if spec.overrides == spec.fixed or (values and self._are_plain(values, spec.params)):
+            template = self._template(spec)
+            if all(template.is_leaf(key) for key in values):
                 overrides = tuple(text for text in spec.overrides if not _is_for_hydra(text))
-                return Job(spec.number, template.pickled, spec.subdir, dict(spec.params), overrides)
+                return Job(spec.number, template.pickled, spec.subdir, values, overrides)
         return Job(spec.number, _pickled(self._compose(spec.overrides)), spec.subdir)
 
-    def _template(self, fixed: tuple[str, ...]) -> _Template:
-        if fixed not in self._templates:
-            self._templates[fixed] = _Template(self._loader, self._compose(fixed))
-        return self._templates[fixed]
+    def _are_plain(self, keys: Mapping[str, Value], given: Mapping[str, Value]) -> bool:
+        """Whether an override of each key sets a value of the trial's own configuration, each another one."""
+        return len(keys) == len(given) and all(
+            _PLAIN_KEY.fullmatch(key) and not _is_for_hydra(key) and not self._names_group(key) for key in keys
+        )
+
+    def _names_group(self, key: str) -> bool:
+        if "." in key:
+            return False
+        if key not in self._is_group:
+            self._is_group[key] = bool(self._loader.get_group_options(key, ObjectType.CONFIG))
+        return self._is_group[key]
+
+    def _template(self, spec: TrialSpec) -> _Template:
+        added = {key: value for key, value in spec.params.items() if key.startswith("+")}
+        name = (spec.fixed, tuple(added))
+        if name not in self._templates:
+            self._templates[name] = _Template(self._compose((*spec.fixed, *encode(added))))
+        return self._templates[name]
 
     def _compose(self, overrides: tuple[str, ...]) -> DictConfig:
         return self._loader.load_sweep_config(self._master, list(overrides))
 
 
 class _Template:
-    def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
-        self._loader = loader
+    def __init__(self, config: DictConfig) -> None:
         self._config = config
         self._is_leaf: dict[str, bool] = {}
         self.pickled = _pickled(config)
@@ -97,8 +115,6 @@ class _Template:
         return self._is_leaf[key]
 
     def _find_out(self, key: str) -> bool:
-        if not _PLAIN_KEY.fullmatch(key) or _is_for_hydra(key) or self._is_group(key):
-            return False
         *above, name = key.split(".")
         parent: Any = self._config
         for part in above:
@@ -107,14 +123,10 @@ class _Template:
             parent = parent.get(part)
             if not isinstance(parent, DictConfig):
                 return False
-        if name not in parent:
-            return False
+        # a key without a value, or without one that can be resolved, is not `in` its parent
         if OmegaConf.is_missing(parent, name) or OmegaConf.is_interpolation(parent, name):
             return True
-        return not isinstance(parent[name], Container)
-
-    def _is_group(self, key: str) -> bool:
-        return "." not in key and bool(self._loader.get_group_options(key, ObjectType.CONFIG))
+        return name in parent and not isinstance(parent[name], Container)
 
 
 def _pickled(config: DictConfig) -> bytes:

@@ -66,12 +66,83 @@ def test_a_job_knows_its_number_and_directory(composer: Composer) -> None:
     assert list(config.hydra.overrides.task) == [FIXED[0], FIXED[1], FIXED[3], "task.x=0.5"]
 
 
-@pytest.mark.parametrize("params", [{"search_space": "none"}, {"optimizer_config": "sgd"}], ids=str)
+@pytest.mark.parametrize(
+    ("first", "params"),
+    [
+        ({"+task.z": 1}, {"+task.z": 0.25}),
+        ({"++task.z": 1, "+task.deep.er": 1}, {"++task.z": -1e-7, "+task.deep.er": 3, "task.x": 0.5}),
+        ({"++task.x": 1.0}, {"++task.x": 2.0}),  # which is there already
+        ({"+task.z": 1}, {"+task.z": None}),
+        ({"+task.z": None}, {"+task.z": True}),
+        ({"+task.z": "a"}, {"+task.z": "it's 1, 2 {and} [3] = \\ done"}),
+        ({"+task.z": False}, {"+task.z": "null"}),
+        ({"+task.z": 1.5}, {"+task.z": "${name}"}),
+        ({"+task.z": "${name}"}, {"+task.z": 2}),
+        ({"+task.z": "${no_such_key}"}, {"+task.z": "text"}),
+        ({"+task.z": 1.5}, {"+task.z": "???"}),
+        ({"+task.z": "???"}, {"+task.z": 1.5}),
+        ({"+new": 1, "+new_too": 1}, {"+new": "1.0", "+new_too": float("inf")}),
+    ],
+    ids=str,
+)
+def test_keys_that_are_added_take_the_short_way_to_what_hydra_composes(
+    composer: Composer, first: dict[str, Value], params: dict[str, Value]
+) -> None:
+    template = composer.job(_spec(first)).template
+    spec = _spec(params)
+
+    short, full = composer.job(spec), composer.job(replace(spec, params={}))
+
+    assert short.params == {key.lstrip("+"): value for key, value in params.items()}
+    assert short.template is template
+    assert not full.params
+    assert short.config() == full.config()
+    assert OmegaConf.to_yaml(short.config()) == OmegaConf.to_yaml(full.config())
+    assert list(short.config().hydra.overrides.task) == list(full.config().hydra.overrides.task)
+    assert short.config().hydra.job.override_dirname == full.config().hydra.job.override_dirname
+
+
+def test_trials_that_add_other_keys_have_nothing_of_each_other(composer: Composer) -> None:
+    composer.job(_spec({"+task.a": 1, "+task.b": 2}))
+    jobs = [composer.job(_spec(params)) for params in ({"+task.a": 3}, {"+task.b": 4}, {})]
+
+    assert [{**job.config().task}.keys() - {"_target_", "x", "y"} for job in jobs] == [{"a"}, {"b"}, set()]
+    assert all(job.config() == composer.job(_spec({})).config() for job in jobs[2:])
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"+task.x": 1.0},
+        {"+task.a": 1, "++task.a": 2},
+        {"+task.x.y": 1},
+        {"+task": 1},
+        {"++optimizer_config": "sgd"},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_added_is_composed_or_refused_as_hydra_does(
+    composer: Composer, params: dict[str, Value]
+) -> None:
+    def outcome(spec: TrialSpec) -> object:
+        try:
+            return composer.job(spec).config()
+        except Exception as error:
+            return str(error)
+
+    assert outcome(_spec(params)) == outcome(replace(_spec(params), params={}))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"search_space": "none"}, {"optimizer_config": "sgd"}, {"+experiment": "quadratic"}],
+    ids=str,
+)
 def test_an_option_of_a_group_is_composed_in_full(composer: Composer, params: dict[str, Value]) -> None:
     job = composer.job(_spec(params))
     assert not job.params
     key, value = next(iter(params.items()))
-    assert job.config().hydra.runtime.choices[key] == value
+    assert job.config().hydra.runtime.choices[key.lstrip("+")] == value
 
 
 def test_jobs_of_the_short_way_share_one_template(composer: Composer) -> None:

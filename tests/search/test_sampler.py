@@ -8,15 +8,25 @@ import optuna
 import pytest
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import TPESampler
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.trial import TrialState
 
+from hpo.config import Direction
 from hpo.errors import ConfigError
+from hpo.objectives import Objective
+from hpo.records import State
 from hpo.search.sampler import Algorithm, SamplerChoice, build_sampler
+from hpo.search.study import Study
 from hpo.search.tree import Parameter, SearchSpace
 from tests.conftest import REPOSITORY
 
 SPACE = SearchSpace.of({"x": FloatDistribution(0.0, 1.0), "n": IntDistribution(1, 100)})
 GRID = {"_target_": "optuna.samplers.GridSampler", "_partial_": True}
+STATES = {
+    TrialState.COMPLETE: State.COMPLETE,
+    TrialState.PRUNED: State.PRUNED_POOR_PERFORMANCE,
+    TrialState.FAIL: State.FAIL,
+}
 
 
 def node(kind: str = "RandomSampler", **options: Any) -> DictConfig:
@@ -141,3 +151,26 @@ def test_tpe_is_told_that_parameters_come_in_groups_where_options_open_them() ->
     assert not sampler(SPACE)._group
     assert not sampler(SearchSpace((outer,)), multivariate=False)._group
     assert not sampler(SearchSpace((outer,)), group=False)._group
+
+
+@pytest.mark.parametrize("kind", ["TPESampler", "CmaEsSampler", "GPSampler", "NSGAIISampler", "RandomSampler"])
+def test_what_a_sampler_has_from_the_one_before_it_changes_no_proposal(kind: str) -> None:
+    options = {"seed": None} | ({"n_startup_trials": 4} if kind in ("TPESampler", "CmaEsSampler") else {})
+    sampler_for = build_sampler(node(kind, **options), SPACE, 1).sampler_for
+    ours = Study(sampler_for, SPACE, [Objective("loss", Direction.min)])
+    with_nothing = optuna.create_study()
+    states = [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.COMPLETE]
+    running = []
+
+    for number in range(16):
+        at_random = number == 9
+        proposal = ours.ask(at_random=at_random)
+        with_nothing.sampler = RandomSampler(seed=number) if at_random else sampler_for(number)
+        trial = with_nothing.ask(SPACE.distributions)
+        assert proposal.params == trial.params
+        running.append(trial)
+        if len(running) == 3:  # they end in another order
+            ended = running.pop(number % 3)
+            state, value = states[number % 5], float(number % 7)
+            ours.tell(ended.number, STATES[state], [value])
+            with_nothing.tell(ended, value if state is TrialState.COMPLETE else None, state=state)

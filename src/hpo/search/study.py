@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from hpo.config import Direction
 from hpo.objectives import Objective
 from hpo.records import State, Value
-from hpo.search.sampler import SamplerFor
+from hpo.search.sampler import SamplerFor, inherit
 from hpo.search.study_file import StudyFile
 from hpo.search.tree import SearchSpace
 
@@ -87,7 +87,9 @@ class Study:
     def ask(self, planned: Mapping[str, Value] | None = None, *, at_random: bool = False) -> Proposal:
         """The next proposal, which is on disk when this returns; what `planned` gives is taken from there."""
         number = self.num_proposed
-        self._study.sampler = RandomSampler(seed=number) if at_random else self._sampler_for(number)
+        sampler = RandomSampler(seed=number) if at_random else self._sampler_for(number)
+        inherit(sampler, self._study.sampler)
+        self._study.sampler = sampler
         if planned is not None:
             self._study.enqueue_trial(self._space.names(planned))
         trial = self._study.ask()
