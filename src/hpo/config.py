@@ -151,6 +151,8 @@ class RunConfig:
     grid_bins: Any = None
     # configurations that are tried first: a list of `key: value` mappings, or a YAML or CSV file of them
     enqueue: Any = None
+    # an earlier experiment's directory, or the URL of a study: its finished trials are known to the sampler
+    warm_start: str | None = None
     # gives up trials that will lose; a node of an Optuna pruner, null for none
     pruner: Any = None
     # the configured values are tried first, where they are in the search space

@@ -28,7 +28,7 @@ _OF_THE_EXPERIMENT = frozenset(
         *("pruner", "search_algo", "try_defaults_first", "duplicates", "grid_bins", "enqueue"),
         *("timeout_s", "trial_timeout_s", "target_value", "max_stale_trials"),
         *("max_failure_rate", "failure_window", "fail_fast_trials"),
-        *("constraints", "soft_constraints"),
+        *("constraints", "soft_constraints", "warm_start"),
     )
 )
 

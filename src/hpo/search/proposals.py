@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -96,7 +96,7 @@ class Proposals:
             self._any_invalid = True
             self._study.reject(proposal.number, State.PRUNED_INVALID, (), {"constraint": broken})
             return Rejected(proposal, State.PRUNED_INVALID, f"breaks the constraint {broken}")
-        key = frozenset((name, repr(value)) for name, value in proposal.params.items())
+        key = _key(proposal.params)
         twin = self._known.get(key)
         # without a search space every trial has the configured values, as the user wants it
         if twin is None or not key or self._duplicates is Duplicates.run:
@@ -116,6 +116,13 @@ class Proposals:
         drawn = islice(self._drawn(self._study.num_proposed), _MAX_DRAWN)
         return next((params for params in drawn if self._broken(params) is None), None)
 
+    def known(self, proposal: Proposal, values: Sequence[float]) -> None:
+        """A trial of an earlier study: what equals it, and was complete, is a duplicate."""
+        if values:
+            key = _key(proposal.params)
+            self._known.setdefault(key, proposal.number)
+            self._values.setdefault(proposal.number, tuple(values))
+
     def heard(self, ended: Ended, values: tuple[float, ...], violations: Mapping[str, float]) -> None:
         """A trial came to its end: one that failed may be proposed again."""
         key = self._keys.pop(ended.number, None)
@@ -124,6 +131,10 @@ class Proposals:
             self._violations[ended.number] = violations
         elif ended.state is State.FAIL and key is not None and self._known.get(key) == ended.number:
             del self._known[key]
+
+
+def _key(params: Mapping[str, Value]) -> frozenset[tuple[str, str]]:
+    return frozenset((name, repr(value)) for name, value in params.items())
 
 
 def configured_value(config: DictConfig, key: str) -> Any:

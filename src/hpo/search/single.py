@@ -28,6 +28,12 @@ from hpo.terminal import TerminalHandler, show
 from hpo.trial.check import check
 
 
+_OF_A_SEARCH = (
+    *("timeout_s", "target_value", "max_stale_trials", "max_failure_rate"),
+    *("enqueue", "grid_bins", "warm_start"),
+)
+
+
 def run_single(config: DictConfig) -> None:
     """Train once and show the result. Exits with status 1 when the trial failed.
 
@@ -69,7 +75,15 @@ def run_single(config: DictConfig) -> None:
 def _leave_the_search_out(config: DictConfig) -> None:
     """What an experiment's file says of its search is not for one trial."""
     with flag_override(config, ["struct", "readonly"], False):
-        for key in ("timeout_s", "target_value", "max_stale_trials", "max_failure_rate", "enqueue", "grid_bins"):
+        for key in (
+            "timeout_s",
+            "target_value",
+            "max_stale_trials",
+            "max_failure_rate",
+            "enqueue",
+            "grid_bins",
+            "warm_start",
+        ):
             config[key] = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config import Direction
 from hpo.objectives import Objective
@@ -83,6 +83,20 @@ class Study:
     def num_proposed(self) -> int:
         """How many trials have been proposed so far, and so the number of the next one."""
         return len(self._study.get_trials(deepcopy=False))
+
+    def add(self, trials: Iterable[FrozenTrial]) -> list[tuple[Proposal, Sequence[float]]]:
+        """Add trials of an earlier study, which are on disk when this returns; as proposals, with their values."""
+        added: list[tuple[Proposal, Sequence[float]]] = []
+        for trial in trials:
+            self._study.add_trial(trial)
+            frozen = self._study.get_trials(deepcopy=False)[-1]
+            if self._file:
+                self._file.add(frozen)
+                for step, value in frozen.intermediate_values.items():
+                    self._file.report(frozen.number, step, value)
+                self._file.end(frozen, frozenset(frozen.system_attrs))
+            added.append((Proposal(frozen.number, self._space.params(frozen.params)), frozen.values or ()))
+        return added
 
     def ask(self, planned: Mapping[str, Value] | None = None, *, at_random: bool = False) -> Proposal:
         """The next proposal, which is on disk when this returns; what `planned` gives is taken from there."""
