@@ -27,7 +27,6 @@ from hpo.search.tree import SearchSpace
 from hpo.terminal import TerminalHandler, show
 from hpo.trial.check import check
 
-
 _OF_A_SEARCH = (
     *("timeout_s", "target_value", "max_stale_trials", "max_failure_rate"),
     *("enqueue", "grid_bins", "warm_start"),
@@ -75,15 +74,7 @@ def run_single(config: DictConfig) -> None:
 def _leave_the_search_out(config: DictConfig) -> None:
     """What an experiment's file says of its search is not for one trial."""
     with flag_override(config, ["struct", "readonly"], False):
-        for key in (
-            "timeout_s",
-            "target_value",
-            "max_stale_trials",
-            "max_failure_rate",
-            "enqueue",
-            "grid_bins",
-            "warm_start",
-        ):
+        for key in _OF_A_SEARCH:
             config[key] = None
 
 

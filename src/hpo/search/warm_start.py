@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpo.errors import ConfigError
 from hpo.experiment import sqlite
 from hpo.objectives import Objective
-from hpo.paths import ExperimentPaths
+from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
 from hpo.search.tree import SearchSpace
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -72,11 +72,11 @@ def _opened(source: str) -> Iterator[optuna.Study]:
     url = source
     if "://" not in source:
         root = Path(source).absolute()
-        database = ExperimentPaths.of(root).study_db if root.name.startswith("experiment_") else None
+        database = ExperimentPaths.of(root).study_db if root.name.startswith(EXPERIMENT_PREFIX) else None
         if database is None or not database.is_file():
             raise ConfigError(
-                f"warm_start={source} has no study: give the directory of an experiment (experiment_<id>, with "
-                "<id>_optuna.db in it), or the URL of a study such as sqlite:///study.db"
+                f"warm_start={source} has no study: give the directory of an experiment, with its databases in it, or "
+                "the URL of a study such as sqlite:///study.db"
             )
         url = sqlite.url(database)
     file = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else None
