@@ -56,11 +56,11 @@ class Job:
 
 
 class Composer:
-    """Composes each set of fixed overrides once, and lets a trial differ from it by plain values of leaves.
+    """Composes what trials share once, and lets them differ from it by plain values of leaves.
 
-    A full composition takes 55 ms, a job from a template under 2. Keys that trials add (`+key`) are leaves
-    of a template of their own, composed with the values of the first trial that adds the same ones. Whatever is
-    not a plain value of a leaf (an option of a config group, a key that does not exist) is composed in full.
+    A full composition takes 55 ms, a job from a template under 2. The trials of a template have in common the
+    fixed overrides, the chosen options of config groups, and which keys they add (`+key`). What else is not a
+    plain value of a leaf, such as a key that does not exist, is composed in full.
     """
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
@@ -70,32 +70,29 @@ class Composer:
         self._is_group: dict[str, bool] = {}
 
     def job(self, spec: TrialSpec) -> Job:
-        values = {key.lstrip("+"): value for key, value in spec.params.items()}
-        if spec.overrides == spec.fixed or (values and self._are_plain(values, spec.params)):
-            template = self._template(spec)
+        options = {key: value for key, value in spec.params.items() if self._names_group(key.lstrip("+"))}
+        values = {key.lstrip("+"): value for key, value in spec.params.items() if key not in options}
+        is_plain = len(options) + len(values) == len(spec.params) and all(map(_is_plain, values))
+        if is_plain and (spec.params or spec.overrides == spec.fixed):
+            template = self._template(spec, options)
             if all(template.is_leaf(key) for key in values):
                 overrides = tuple(text for text in spec.overrides if not _is_for_hydra(text))
                 return Job(spec.number, template.pickled, spec.subdir, values, overrides)
         return Job(spec.number, _pickled(self._compose(spec.overrides)), spec.subdir)
 
-    def _are_plain(self, keys: Mapping[str, Value], given: Mapping[str, Value]) -> bool:
-        """Whether an override of each key sets a value of the trial's own configuration, each another one."""
-        return len(keys) == len(given) and all(
-            _PLAIN_KEY.fullmatch(key) and not _is_for_hydra(key) and not self._names_group(key) for key in keys
-        )
-
     def _names_group(self, key: str) -> bool:
-        if "." in key:
+        if "." in key or not _is_plain(key):
             return False
         if key not in self._is_group:
             self._is_group[key] = bool(self._loader.get_group_options(key, ObjectType.CONFIG))
         return self._is_group[key]
 
-    def _template(self, spec: TrialSpec) -> _Template:
-        added = {key: value for key, value in spec.params.items() if key.startswith("+")}
-        name = (spec.fixed, tuple(added))
+    def _template(self, spec: TrialSpec, options: Mapping[str, Value]) -> _Template:
+        # with the values of the first trial that adds these keys: each trial has its own in their place
+        added = {key: value for key, value in spec.params.items() if key.startswith("+") and key not in options}
+        name = (spec.fixed, encode(options), tuple(added))
         if name not in self._templates:
-            self._templates[name] = _Template(self._compose((*spec.fixed, *encode(added))))
+            self._templates[name] = _Template(self._compose((*spec.fixed, *encode(options), *encode(added))))
         return self._templates[name]
 
     def _compose(self, overrides: tuple[str, ...]) -> DictConfig:
@@ -104,7 +101,6 @@ class Composer:
 
 class _Template:
     def __init__(self, config: DictConfig) -> None:
-        self._config = config
         self._is_leaf: dict[str, bool] = {}
         self.pickled = _pickled(config)
 
@@ -116,7 +112,8 @@ class _Template:
 
     def _find_out(self, key: str) -> bool:
         *above, name = key.split(".")
-        parent: Any = self._config
+        # a search may have as many templates as its groups have combinations of options, and the tree is large
+        parent: Any = pickle.loads(self.pickled)
         for part in above:
             if OmegaConf.is_missing(parent, part) or OmegaConf.is_interpolation(parent, part):
                 return False
@@ -131,6 +128,11 @@ class _Template:
 
 def _pickled(config: DictConfig) -> bytes:
     return bytes(cloudpickle.dumps(config, protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def _is_plain(key: str) -> bool:
+    """Whether `key` names one value of the trial's own configuration."""
+    return _PLAIN_KEY.fullmatch(key) is not None and not _is_for_hydra(key)
 
 
 def _is_for_hydra(override: str) -> bool:

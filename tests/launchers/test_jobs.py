@@ -135,14 +135,30 @@ def test_what_cannot_be_added_is_composed_or_refused_as_hydra_does(
 
 @pytest.mark.parametrize(
     "params",
-    [{"search_space": "none"}, {"optimizer_config": "sgd"}, {"+experiment": "quadratic"}],
+    [
+        {"search_space": "none"},
+        {"optimizer_config": "sgd"},
+        {"+experiment": "quadratic"},
+        {"optimizer_config": "sgd", "optimizer_config.lr": 0.5, "task.x": 1, "+optimizer_config.new": "a"},
+        {"optimizer_config": "adam", "optimizer_config.lr": 0.25, "+optimizer_config.new": "b"},
+    ],
     ids=str,
 )
-def test_an_option_of_a_group_is_composed_in_full(composer: Composer, params: dict[str, Value]) -> None:
-    job = composer.job(_spec(params))
-    assert not job.params
-    key, value = next(iter(params.items()))
-    assert job.config().hydra.runtime.choices[key.lstrip("+")] == value
+def test_options_of_groups_come_with_a_template_that_is_composed_with_them(
+    composer: Composer, params: dict[str, Value]
+) -> None:
+    templates = {key: value for key, value in params.items() if "." not in key}
+    for options in ({}, {"optimizer_config": "adamw"}, templates):
+        composer.job(_spec({**options, **{key: 2 for key in params if key.startswith("+opt")}}))
+    spec = _spec(params)
+
+    short, full = composer.job(spec), composer.job(replace(spec, params={}))
+
+    assert short.template is composer.job(spec).template
+    assert short.config() == full.config()
+    assert OmegaConf.to_yaml(short.config()) == OmegaConf.to_yaml(full.config())
+    for key, option in templates.items():
+        assert short.config().hydra.runtime.choices[key.lstrip("+")] == option
 
 
 def test_jobs_of_the_short_way_share_one_template(composer: Composer) -> None:
