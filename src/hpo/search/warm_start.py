@@ -75,8 +75,8 @@ def _opened(source: str) -> Iterator[optuna.Study]:
         database = ExperimentPaths.of(root).study_db if root.name.startswith(EXPERIMENT_PREFIX) else None
         if database is None or not database.is_file():
             raise ConfigError(
-                f"warm_start={source} has no study: give the directory of an experiment, with its databases, or the "
-                "URL of a study such as sqlite:///study.db"
+                f"warm_start={source} has no study: give the directory of an experiment, with its databases, or "
+                "the URL of a study such as sqlite:///study.db"
             )
         url = sqlite.url(database)
     file = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else None
