@@ -84,6 +84,21 @@ def test_the_best_trials_of_two_objectives_are_the_pareto_set(quadratic: Quadrat
     assert saved.best_trial == saved.trials[3]
 
 
+def test_a_trial_that_breaks_a_soft_constraint_is_never_the_best(quadratic: Quadratic) -> None:
+    writer = new_experiment(quadratic())
+    writer.prepare(TrialSpec(0))
+    writer.record(Ended(0, State.COMPLETE, {"loss": 1.0}, is_feasible=False))
+    saved = hpo.load(writer.paths.root)
+    assert (saved.best_trial, saved.best_trials) == (None, [])
+
+    run_trial(writer, 1, loss=3.0)
+    writer.close(State.COMPLETE)
+
+    assert [trial.is_feasible for trial in saved.trials] == [False, True]
+    assert saved.best_trial == saved.trials[1]
+    assert "COMPLETE: loss=1 (breaks a soft constraint)" in writer.paths.log.read_text()
+
+
 def test_the_dataframes_have_a_row_for_each_trial_and_for_each_evaluation(quadratic: Quadratic) -> None:
     pytest.importorskip("pandas")
     writer = new_experiment(quadratic())
@@ -95,7 +110,7 @@ def test_the_dataframes_have_a_row_for_each_trial_and_for_each_evaluation(quadra
     frame = saved.dataframe()
     assert list(frame.columns) == [
         *("number", "trial_id", "state", "params_task.x", "loss", "metrics_reason", "step"),
-        *("started", "ended", "duration_s", "reason", "directory"),
+        *("is_feasible", "started", "ended", "duration_s", "reason", "directory"),
     ]
     assert frame["state"].tolist() == ["COMPLETE", "FAIL"]
     assert (frame["params_task.x"].tolist(), frame["loss"].tolist()[0]) == ([0.0, 1.0], 3.0)

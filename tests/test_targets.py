@@ -112,6 +112,14 @@ def test_every_target_below_a_node_is_found_with_its_key() -> None:
     assert list(find_targets(node, "root")) == [("root", "a.A"), ("root.b[0].c", "d.D"), ("root.g", "${h}")]
 
 
+def test_a_target_in_a_list_is_checked_and_named_by_its_place() -> None:
+    check(constraints=["a < 1", {"_target_": "hpo.tasks.noop"}])
+    with pytest.raises(TargetError, match=r"constraints\[1\]._target_ is 'os.system'"):
+        check(constraints=["a < 1", {"_target_": "os.system"}])
+    with pytest.raises(TargetError, match=r"constraints\[0\]._target_ is 'os.system'"):
+        check(constraints=[{"_target_": "${name}"}], name="os.system")
+
+
 def test_a_target_that_is_an_interpolation_is_checked_as_what_it_stands_for() -> None:
     check(name="hpo.tasks.noop", task={"_target_": "${name}"})
     with pytest.raises(TargetError, match=r"task\._target_ is 'os\.system'"):

@@ -63,6 +63,8 @@ class ForeignSweep:
             self._experiment.say(
                 "hydra/sweeper=basic runs what the command line lists, and nothing of search_space"
             )
+        if config.constraints or config.soft_constraints:
+            self._experiment.warn("constraints and soft_constraints are kept by hydra/sweeper=hpo alone")
         sqlite.prepare(self._experiment.paths.study_db)
         _let_optuna_log_into_ours()
 

@@ -141,10 +141,18 @@ class RunConfig:
     optim_metrics: dict[str, Direction | None] = field(default_factory=dict)
     # dotted key -> sweep, for example `interval(0.0, 0.9)` or a list of choices
     search_space: Any = field(default_factory=dict)
+    # what every trial must keep: expressions over dotted keys, for example `model_config.width <= 64`, or nodes of
+    # functions `(params) -> bool`; a proposal that breaks one is never run
+    constraints: list[Any] = field(default_factory=list)
+    # what a good trial keeps: comparisons over metrics and keys, for example `val_latency <= 10`; one that breaks
+    # one is never the best, and the sampler is told by how much
+    soft_constraints: list[str] = field(default_factory=list)
     # values that a range has in a grid or an ablation: a number for all ranges, or key -> number
     grid_bins: Any = None
     # configurations that are tried first: a list of `key: value` mappings, or a YAML or CSV file of them
     enqueue: Any = None
+    # an earlier experiment's directory, or the URL of a study: its finished trials are known to the sampler
+    warm_start: str | None = None
     # gives up trials that will lose; a node of an Optuna pruner, null for none
     pruner: Any = None
     # the configured values are tried first, where they are in the search space
@@ -153,6 +161,20 @@ class RunConfig:
     duplicates: Duplicates = Duplicates.skip
     # trials that are run to an end
     total_trials: int = 20
+    # seconds after which the search ends: trials that run stop at their next evaluation, to be continued
+    timeout_s: float | None = None
+    # seconds after which a trial is ended by force, as failed
+    trial_timeout_s: float | None = None
+    # the search ends when the first objective is as good as this
+    target_value: float | None = None
+    # the search ends when so many trials in a row have not improved on the best
+    max_stale_trials: int | None = None
+    # the search ends when more than this part of the newest `failure_window` trials failed; null never does
+    max_failure_rate: float | None = None
+    # trials that max_failure_rate looks back at
+    failure_window: int = 20
+    # the search ends when its first so many trials all fail in the same way; null never does
+    fail_fast_trials: int | None = 3
     # trials that run at the same time
     concurrent_trials: int = 2
     # CPU threads of a trial: auto (cores / concurrent_trials) or a number

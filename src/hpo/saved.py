@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _BUSY_TIMEOUT_S = 10.0
 _TRIALS = (
-    "SELECT number, trial_id, state, params, metrics, test_metrics, config, reason, traceback, started_at, "
-    "ended_at FROM trials WHERE experiment_id = ? ORDER BY number"
+    "SELECT number, trial_id, state, params, metrics, test_metrics, is_feasible, config, reason, traceback, "
+    "started_at, ended_at FROM trials WHERE experiment_id = ? ORDER BY number"
 )
 
 
@@ -36,7 +36,7 @@ class SavedTrial:
 
     `metrics` are those at the best iteration, `values` the objectives among them (empty as long as there are
     none), `test_metrics` what the best trial reached on data held back, `config` its run configuration (None
-    before its start). Times are UTC.
+    before its start). `is_feasible` is False where it breaks a soft constraint. Times are UTC.
     """
 
     number: int
@@ -46,6 +46,7 @@ class SavedTrial:
     metrics: Mapping[str, float]
     test_metrics: Mapping[str, float]
     values: tuple[float, ...]
+    is_feasible: bool
     directory: Path
     config: Mapping[str, Any] | None = field(repr=False)
     reason: str | None
@@ -124,7 +125,7 @@ class SavedExperiment:
 
     @property
     def best_trial(self) -> SavedTrial | None:
-        """The best complete trial by the first objective; None as long as none is complete."""
+        """The best complete trial by the first objective that breaks no soft constraint, if there is one."""
         return _best(self.trials, self.objectives[0])
 
     @property
@@ -139,7 +140,7 @@ class SavedExperiment:
         return [trial for trial in able if not any(_dominates(other, trial, objectives) for other in able)]
 
     def dataframe(self) -> pandas.DataFrame:
-        """One row a trial: number, trial_id, state, `params_<key>`, metrics, times, duration_s, reason, directory.
+        """One row a trial: number, trial_id, state, `params_<key>`, metrics, is_feasible, times and the rest.
 
         Needs pandas: `pip install 'hpo[analysis]'`.
         """
@@ -201,6 +202,7 @@ class SavedExperiment:
             metrics=metrics,
             test_metrics=_json(row["test_metrics"]),
             values=tuple(float(metrics[objective.name]) for objective in objectives) if all(known) else (),
+            is_feasible=bool(row["is_feasible"]),
             directory=self._paths.trial(row["trial_id"]).root,
             config=json.loads(row["config"]) if row["config"] is not None else None,
             reason=row["reason"],
@@ -211,7 +213,7 @@ class SavedExperiment:
 
 
 _FIRST = ("number", "trial_id", "state")
-_LAST = ("started", "ended", "duration_s", "reason", "directory")
+_LAST = ("is_feasible", "started", "ended", "duration_s", "reason", "directory")
 _REPORT = ("number", "step", "time")
 
 
@@ -234,14 +236,16 @@ def _ordered(rows: Sequence[Mapping[str, Any]], *, first: Sequence[str], last: S
 
 
 def _is_able(trial: SavedTrial) -> bool:
-    return trial.state is State.COMPLETE and bool(trial.values) and all(map(math.isfinite, trial.values))
+    is_candidate = trial.state is State.COMPLETE and trial.is_feasible
+    return is_candidate and bool(trial.values) and all(map(math.isfinite, trial.values))
 
 
 def _best(trials: Sequence[SavedTrial], objective: Objective) -> SavedTrial | None:
     """The first of the best by the first of the values."""
     best: SavedTrial | None = None
     for trial in trials:
-        if trial.state is not State.COMPLETE or not trial.values or not math.isfinite(trial.values[0]):
+        is_candidate = trial.state is State.COMPLETE and trial.is_feasible
+        if not is_candidate or not trial.values or not math.isfinite(trial.values[0]):
             continue
         if best is None or objective.is_better(trial.values[0], best.values[0]):
             best = trial

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig
@@ -37,6 +38,20 @@ def test_it_shows_the_proposals_that_the_search_would_make(quadratic: Make) -> N
     assert "task.x: FloatDistribution(high=5.0" in shown
     assert "loss: min" in shown
     assert "first 5 of 30 trials, 2 at a time" in shown
+
+
+def test_a_proposal_that_breaks_a_constraint_is_shown_as_what_is_not_run(quadratic: Make) -> None:
+    def broken(params: Mapping[str, Any]) -> str | None:
+        return "task.x < 0" if params["task.x"] >= 0 else None
+
+    planned = Plan([{"task.x": 1.0, "task.y": None}], (), 30)
+    shown = describe(quadratic(), SPACE, choice(), planned, broken).splitlines()
+
+    first = shown.index("first 5 of 30 trials, 2 at a time:") + 1
+    proposals = shown[first : shown.index("directory (the last four digits are drawn at each launch):")]
+    assert proposals[0] == "  0: task.x=1.0 task.y=null (PRUNED_INVALID: breaks the constraint task.x < 0)"
+    assert len([line for line in proposals if "task.x=-" in line]) == 5
+    assert all(("PRUNED_INVALID" in line) == ("task.x=-" not in line) for line in proposals)
 
 
 def test_a_budget_beyond_the_grid_is_cut_to_it(quadratic: Make) -> None:

@@ -17,6 +17,7 @@ from hpo.config import Duplicates
 from hpo.errors import ObjectiveError
 from hpo.experiment.experiment import Experiment
 from hpo.records import Report
+from hpo.search.budget import Budget, Limits
 from hpo.search.loop import Search as Loop
 from hpo.search.proposals import Proposals
 from hpo.search.stream import Hear, Stream
@@ -48,6 +49,7 @@ def run(experiment: Experiment) -> Iterator[Search]:
         space: Any = SPACE,
         planned: Any = (),
         duplicates: Duplicates = Duplicates.skip,
+        limits: Limits | None = None,
     ) -> Study:
         study = Study(
             lambda number: RandomSampler(seed=number), space, experiment.objectives, experiment.paths.study_db
@@ -58,6 +60,7 @@ def run(experiment: Experiment) -> Iterator[Search]:
             stream,
             experiment,
             Proposals(study, planned, duplicates),
+            Budget(limits or Limits(), experiment.objectives),
             fixed=fixed,
             total_trials=total_trials,
             concurrent_trials=concurrent_trials,
@@ -153,6 +156,7 @@ def test_a_trial_that_will_lose_is_told_to_stop_once(experiment: Experiment) -> 
         stream,
         experiment,
         Proposals(study, (), Duplicates.skip),
+        Budget(Limits(), experiment.objectives),
         fixed=(),
         total_trials=4,
         concurrent_trials=2,
@@ -258,3 +262,18 @@ def test_reports_are_on_disk_while_their_trial_goes_on(run: Search, experiment: 
     run(stream, total_trials=1)
 
     assert stream.is_on_disk
+
+
+def test_a_search_whose_budget_is_used_up_starts_nothing_more_and_pauses_what_runs(
+    run: Search, experiment: Experiment
+) -> None:
+    stream = ScriptedStream(2, loss, durations={0: 9})
+
+    run(stream, total_trials=9, limits=Limits(target_value=2.0))
+
+    assert [call for call in stream.calls if "submit" in call] == ["submit 0", "submit 1"]
+    assert "pause 0" in stream.calls
+    assert (
+        "the search ends; 1 still running, which the next evaluation ends: trial 1 has"
+        in experiment.paths.log.read_text()
+    )

@@ -70,6 +70,17 @@ def test_a_study_that_is_interrupted_goes_on_with_the_same_trials(kind: str, tmp
     assert len({str(params) for params in whole}) == 8
 
 
+@pytest.mark.parametrize(
+    ("kind", "heeds"),
+    [
+        *(("TPESampler", True), ("NSGAIISampler", True), ("NSGAIIISampler", True), ("GPSampler", True)),
+        *(("RandomSampler", False), ("CmaEsSampler", False), ("QMCSampler", False)),
+    ],
+)
+def test_it_is_known_which_samplers_heed_soft_constraints(kind: str, heeds: bool) -> None:
+    assert build_sampler(node(kind, seed=None), SPACE, 1).heeds_constraints is heeds
+
+
 def test_a_seed_of_the_samplers_own_comes_before_the_experiments() -> None:
     assert drawn(build_sampler(node(seed=9), SPACE, 1)) == drawn(build_sampler(node(seed=9), SPACE, 2))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from dataclasses import fields
 
@@ -22,12 +23,15 @@ _AT_LEAST = {
     "keep_n_checkpoints": 0,
     "random_seed": 0,
     "num_worst_images": 0,
+    "max_stale_trials": 1,
+    "failure_window": 1,
+    "fail_fast_trials": 1,
     "train_config.batch_size": 1,
     "train_config.eval_batch_size": 1,
     "train_config.epochs": 1,
     "train_config.num_workers": 0,
 }
-_POSITIVE = ("eval_epoch", "log_epoch")
+_POSITIVE = ("eval_epoch", "log_epoch", "timeout_s", "trial_timeout_s", "max_failure_rate")
 _AUTO = "auto"
 _MAX_SEED = 2**32 - 1
 _EXPERIMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -46,7 +50,7 @@ def check_config(config: DictConfig) -> None:
         if value is not None and value < lowest:
             raise ConfigError(f"{key}={value} must be at least {lowest}")
     for key in _POSITIVE:
-        if not config[key] > 0:
+        if config[key] is not None and not config[key] > 0:
             raise ConfigError(f"{key}={config[key]} must be above 0")
     threads = config.threads_per_trial
     if threads != _AUTO and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
@@ -56,8 +60,37 @@ def check_config(config: DictConfig) -> None:
             f"experiment_id={config.experiment_id!r} must be a plain file name: letters, digits, '.', '_' and '-'"
         )
     cuda_devices(config.device)
-    objectives(config)
+    _check_budgets(config)
     check_targets(config)
+
+
+def _check_budgets(config: DictConfig) -> None:
+    """Limits that contradict each other, or that say nothing for what is searched."""
+    names = [objective.name for objective in objectives(config)]
+    for key in ("target_value", "max_stale_trials"):
+        if config[key] is not None and len(names) > 1:
+            raise ConfigError(
+                f"{key}={config[key]} is for one objective, but optim_metrics has {len(names)}: {', '.join(names)}"
+            )
+    if config.target_value is not None and not math.isfinite(config.target_value):
+        raise ConfigError(f"target_value={config.target_value} must be a finite number")
+    if config.max_failure_rate is not None and config.max_failure_rate >= 1:
+        raise ConfigError(
+            f"max_failure_rate={config.max_failure_rate} must be below 1, or null: it is a part of all"
+        )
+    if None not in (config.timeout_s, config.trial_timeout_s) and config.trial_timeout_s > config.timeout_s:
+        raise ConfigError(
+            f"trial_timeout_s={config.trial_timeout_s} is longer than timeout_s={config.timeout_s} of the search"
+        )
+    if config.max_stale_trials is not None and config.max_stale_trials >= config.total_trials:
+        raise ConfigError(
+            f"max_stale_trials={config.max_stale_trials} is never reached with total_trials={config.total_trials}"
+        )
+    if config.max_failure_rate is not None and config.failure_window > config.total_trials:
+        raise ConfigError(
+            f"failure_window={config.failure_window} is longer than total_trials={config.total_trials}, so that "
+            f"max_failure_rate={config.max_failure_rate} never counts"
+        )
 
 
 def _check_keys(config: DictConfig) -> None:

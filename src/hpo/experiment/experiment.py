@@ -162,10 +162,16 @@ class Experiment:
         """A line in mp.log and on the terminal."""
         LOGGER.info(message)
 
+    def warn(self, message: str) -> None:
+        """A line in mp.log and on the terminal, also where that is silent."""
+        LOGGER.warning("WARNING: %s", message)
+
     def close(self, state: State, reason: str | None = None) -> None:
         """Close the files; `state` is COMPLETE, FAIL or WAITING (interrupted), also for trials not at an end."""
         self.flush()
         for number in self.progress.unfinished():
+            if self.progress.trial(number).ended is not None:
+                continue  # it waits to be continued
             ended = Ended(number, state, reason=reason)
             self._db.end_trial(ended)
             self.progress.ended(ended)

@@ -76,6 +76,8 @@ class Progress:
         said = event.reason if event.reason else self._shown(event.metrics)
         if event.reason and event.metrics:
             said += f" ({self._shown(event.metrics)})"
+        if not event.is_feasible:
+            said += " (breaks a soft constraint)"
         level = logging.WARNING if event.state in (State.FAIL, State.FAIL_RECOVERABLE) else logging.INFO
         return level, f"trial {trial.trial_id} {event.state.value}{took}: {said} | {self.counts()}"
 

@@ -61,6 +61,7 @@ trials = sa.Table(
     sa.Column("config", sa.Text),  # JSON
     sa.Column("metrics", sa.Text),  # JSON; at the best iteration
     sa.Column("test_metrics", sa.Text),  # JSON; the best trial's, on data held back
+    sa.Column("is_feasible", sa.Boolean, nullable=False, default=True),  # false where a soft constraint is broken
     sa.Column("reason", sa.Text),
     sa.Column("traceback", sa.Text),
     sa.Column("attempt", sa.Integer, nullable=False),
@@ -164,6 +165,7 @@ class StateDB:
             ended.number,
             state=ended.state.value,
             metrics=to_json(dict(ended.metrics)),
+            is_feasible=ended.is_feasible,
             reason=ended.reason,
             traceback=ended.traceback,
             ended_at=_utc(ended.time),

@@ -14,6 +14,7 @@ from hpo.objectives import objectives
 from hpo.overrides import encode, encode_value
 from hpo.paths import ExperimentPaths
 from hpo.search.plan import Plan
+from hpo.search.proposals import Broken, Proposals, Rejected
 from hpo.search.sampler import SamplerChoice
 from hpo.search.study import Study
 from hpo.search.tree import Parameters, SearchSpace
@@ -26,6 +27,7 @@ def describe(
     space: SearchSpace,
     choice: SamplerChoice,
     planned: Plan,
+    broken: Broken = lambda params: None,
 ) -> str:
     """The experiment in words; nothing is written. Raises HpoError as the experiment itself would."""
     check_new(config)
@@ -47,10 +49,17 @@ def describe(
     study = Study(choice.sampler_for, space, wanted)
     shown = min(total, _NUM_PROPOSALS)
     lines.append(f"first {shown} of {total} trials, {config.concurrent_trials} at a time:")
-    first = iter(planned.points)
-    for _ in range(shown):
-        proposal = study.ask(next(first, None))
+    proposals = Proposals(study, planned.points, config.duplicates, is_all=planned.is_all, broken=broken)
+    while shown and proposals.exhausted is None:
+        proposed = proposals.next()
+        if proposed is None:
+            break
+        proposal = proposed.proposal if isinstance(proposed, Rejected) else proposed
         lines.append(f"  {proposal.number}: {' '.join(encode(proposal.params)) or 'the configured values'}")
+        if isinstance(proposed, Rejected):
+            lines[-1] += f" ({proposed.state.value}: {proposed.reason})"
+        else:
+            shown -= 1
     lines += ["directory (the last four digits are drawn at each launch):", f"  {paths.root}"]
     return "\n".join(lines)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hpo.experiment.experiment import Experiment
 from hpo.objectives import objective_values
 from hpo.overrides import encode
-from hpo.records import Ended, Event, Report, State, Stop, TrialSpec
+from hpo.records import Ended, Event, Report, Started, State, Stop, TrialSpec
+from hpo.search.budget import Budget
 from hpo.search.proposals import Proposals, Rejected
+from hpo.search.soft_constraints import SoftConstraints
 from hpo.search.stream import Stream
 from hpo.search.study import Proposal, Study
 
@@ -20,7 +23,7 @@ _FLUSH_S = 0.25
 class Search:
     """One search; `run` is the whole of it.
 
-    `fixed` are the overrides that every trial shares.
+    `fixed` are the overrides that every trial shares, `soft` the constraints that a good trial keeps.
     """
 
     def __init__(
@@ -29,22 +32,28 @@ class Search:
         stream: Stream,
         experiment: Experiment,
         proposals: Proposals,
+        budget: Budget,
         *,
         fixed: Sequence[str],
         total_trials: int,
         concurrent_trials: int,
+        soft: SoftConstraints | None = None,
     ) -> None:
         self._study = study
         self._stream = stream
         self._proposals = proposals
+        self._budget = budget
         self._experiment = experiment
         self._fixed = tuple(fixed)
         self._total_trials = total_trials
         self._num_slots = min(stream.capacity, concurrent_trials)
+        self._soft = soft
+        self._missing: set[str] = set()
         self._num_ended = 0
         self._running: set[int] = set()
         self._stopped: set[int] = set()
         self._is_open = True
+        self._is_over = False
         self._last_flush = time.monotonic()
 
     def run(self) -> None:
@@ -58,6 +67,7 @@ class Search:
                 return
             self._stream.wait(self._hear, _WAIT_S)
             self._flush_if_due()
+            self._keep_the_budget()
 
     def _fill(self) -> None:
         """Start a trial in each free slot, as far as the budget and the space go."""
@@ -86,16 +96,47 @@ class Search:
         )
 
     def _hear(self, event: Event) -> None:
+        violations: Mapping[str, float] = {}
+        if isinstance(event, Ended) and event.state is State.COMPLETE and self._soft:
+            violations = self._violations(event, self._soft)
+            event = replace(event, is_feasible=not any(violation > 0 for violation in violations.values()))
         self._experiment.record(event)
-        if isinstance(event, Report):
+        if isinstance(event, Started):
+            self._budget.started(event.number)
+        elif isinstance(event, Report):
             self._judge(event)
         elif isinstance(event, Ended):
             self._running.discard(event.number)
             is_complete = event.state is State.COMPLETE
             values = objective_values(self._experiment.objectives, event.metrics) if is_complete else ()
-            self._study.tell(event.number, event.state, values)
-            self._proposals.heard(event, values)
+            self._study.tell(event.number, event.state, values, violations)
+            self._proposals.heard(event, values, violations)
             self._num_ended += event.state.is_finished
+            self._budget.ended(event, values[0] if values and event.is_feasible else None)
+        self._keep_the_budget()
+
+    def _keep_the_budget(self) -> None:
+        """End the search when its budget is used up: what runs then ends at its next evaluation, and waits."""
+        for number, reason in self._budget.overdue():
+            self._stream.kill(number, reason)
+        why = self._budget.over()
+        if why is None or self._is_over:
+            return
+        self._is_open, self._is_over = False, True
+        running = len(self._running)
+        tail = f"; {running} still running, which the next evaluation ends" if running else ""
+        self._experiment.say(f"the search ends{tail}: {why}")
+        for number in self._running - self._stopped:
+            self._stream.stop(number, Stop.PAUSE)
+
+    def _violations(self, ended: Ended, soft: SoftConstraints) -> Mapping[str, float]:
+        for name in sorted(soft.metrics - ended.metrics.keys() - self._missing):
+            self._missing.add(name)
+            self._experiment.warn(
+                f"trial {self._experiment.progress.trial_id(ended.number)} has no metric {name}, so that "
+                f"soft_constraints over it count as broken by 1; there are: {', '.join(sorted(ended.metrics))}"
+            )
+        return soft.violations(ended.metrics, self._experiment.progress.params(ended.number))
 
     def _judge(self, report: Report) -> None:
         value = objective_values(self._experiment.objectives, report.metrics)[0]

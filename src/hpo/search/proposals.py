@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -17,6 +18,15 @@ from hpo.search.tree import Parameter, SearchSpace
 _MAX_REJECTED_IN_A_ROW = 100
 # then the values are drawn at random: a sampler that is sure of itself proposes the same for ever
 _MAX_REJECTED_OF_THE_SAMPLER = 20
+# and so many of them are looked through, in memory, for one that keeps the constraints
+_MAX_DRAWN = 100
+
+Broken = Callable[[Mapping[str, Value]], str | None]
+"""The constraint that a proposal breaks, as its user wrote it; None when it keeps them all."""
+
+
+Drawn = Callable[[int], Iterable[Mapping[str, Value]]]
+"""Random values for the trial of a number, without end."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,8 @@ class Rejected:
 class Proposals:
     """The proposals of one search, in their order.
 
-    `planned` are values, by key, that are tried before the sampler is asked; it is not where they are all.
+    `planned` are values, by key, that are tried before the sampler is asked; it is not where they are all. What
+    `broken` finds to break a constraint is not run; where too much does, `drawn` gives values to choose from.
     """
 
     def __init__(
@@ -41,15 +52,21 @@ class Proposals:
         duplicates: Duplicates,
         *,
         is_all: bool = False,
+        broken: Broken = lambda params: None,
+        drawn: Drawn = lambda number: (),
     ) -> None:
         self._study = study
         self._is_all = is_all
+        self._broken = broken
+        self._drawn = drawn
         self._planned = iter(planned)
         self._duplicates = duplicates
         self._known: dict[frozenset[tuple[str, str]], int] = {}
         self._keys: dict[int, frozenset[tuple[str, str]]] = {}
         self._values: dict[int, tuple[float, ...]] = {}
+        self._violations: dict[int, Mapping[str, float]] = {}
         self._num_in_a_row = 0
+        self._any_invalid = False
 
     @property
     def exhausted(self) -> str | None:
@@ -58,15 +75,28 @@ class Proposals:
             return None
         if self._num_in_a_row < _MAX_REJECTED_IN_A_ROW:
             return None
-        return f"the last {_MAX_REJECTED_IN_A_ROW} proposals were not new: the search space is exhausted"
+        or_invalid = " or broke a constraint" if self._any_invalid else ""
+        return (
+            f"the last {_MAX_REJECTED_IN_A_ROW} proposals were not new{or_invalid}: the search space is exhausted"
+        )
 
     def next(self) -> Proposal | Rejected | None:
         """The next trial, or a proposal that the study has been told of as rejected; None at the plan's end."""
         planned = next(self._planned, None)
         if planned is None and self._is_all:
             return None
-        proposal = self._study.ask(planned, at_random=self._num_in_a_row >= _MAX_REJECTED_OF_THE_SAMPLER)
-        key = frozenset((name, repr(value)) for name, value in proposal.params.items())
+        at_random = self._num_in_a_row >= _MAX_REJECTED_OF_THE_SAMPLER
+        found = self._found() if at_random and self._any_invalid and planned is None else None
+        proposal = self._study.ask(found if planned is None else planned, at_random=at_random)
+        # a list of configurations may hold any number that are not run, and the space is none the smaller
+        counted = planned is None
+        broken = self._broken(proposal.params)
+        if broken is not None:
+            self._num_in_a_row += counted
+            self._any_invalid = True
+            self._study.reject(proposal.number, State.PRUNED_INVALID, (), {"constraint": broken})
+            return Rejected(proposal, State.PRUNED_INVALID, f"breaks the constraint {broken}")
+        key = _key(proposal.params)
         twin = self._known.get(key)
         # without a search space every trial has the configured values, as the user wants it
         if twin is None or not key or self._duplicates is Duplicates.run:
@@ -74,18 +104,37 @@ class Proposals:
             self._known[key] = proposal.number
             self._keys[proposal.number] = key
             return proposal
-        self._num_in_a_row += 1
+        self._num_in_a_row += counted
         values = self._values.get(twin, ()) if self._duplicates is Duplicates.reuse else ()
-        self._study.reject(proposal.number, State.PRUNED_DUPLICATE, values, {"duplicate_of": twin})
+        violations = self._violations.get(twin, {}) if values else {}
+        attributes = {"duplicate_of": twin}
+        self._study.reject(proposal.number, State.PRUNED_DUPLICATE, values, attributes, violations)
         return Rejected(proposal, State.PRUNED_DUPLICATE, f"equal to trial {twin}")
 
-    def heard(self, ended: Ended, values: tuple[float, ...]) -> None:
+    def _found(self) -> Mapping[str, Value] | None:
+        """Random values that keep the constraints, where there are some among those drawn."""
+        drawn = islice(self._drawn(self._study.num_proposed), _MAX_DRAWN)
+        return next((params for params in drawn if self._broken(params) is None), None)
+
+    def known(self, proposal: Proposal, values: Sequence[float]) -> None:
+        """A trial of an earlier study: what equals it, and was complete, is a duplicate."""
+        if values:
+            key = _key(proposal.params)
+            self._known.setdefault(key, proposal.number)
+            self._values.setdefault(proposal.number, tuple(values))
+
+    def heard(self, ended: Ended, values: tuple[float, ...], violations: Mapping[str, float]) -> None:
         """A trial came to its end: one that failed may be proposed again."""
         key = self._keys.pop(ended.number, None)
         if ended.state is State.COMPLETE:
             self._values[ended.number] = values
+            self._violations[ended.number] = violations
         elif ended.state is State.FAIL and key is not None and self._known.get(key) == ended.number:
             del self._known[key]
+
+
+def _key(params: Mapping[str, Value]) -> frozenset[tuple[str, str]]:
+    return frozenset((name, repr(value)) for name, value in params.items())
 
 
 def configured_value(config: DictConfig, key: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,10 +49,14 @@ def ablation(*, pairs: bool = False) -> Algorithm:
 
 @dataclass(frozen=True)
 class SamplerChoice:
-    """The sampler of each trial; `algorithm` where all of them are planned."""
+    """The sampler of each trial; `algorithm` where all of them are planned.
+
+    `heeds_constraints` is whether it learns from soft constraints.
+    """
 
     sampler_for: SamplerFor
     algorithm: Algorithm | None = None
+    heeds_constraints: bool = False
 
 
 def build_sampler(node: DictConfig, space: SearchSpace, random_seed: int) -> SamplerChoice:
@@ -86,7 +91,9 @@ def build_sampler(node: DictConfig, space: SearchSpace, random_seed: int) -> Sam
     if not isinstance(tried, BaseSampler):
         raise ConfigError(f"hydra/sweeper/sampler must be an Optuna sampler, but is {tried!r}")
     _try(tried, space, target)
-    return SamplerChoice(sampler_for)
+    # every sampler is told of each trial's constraints; those that heed them still take the function of Optuna 4
+    heeds_constraints = "constraints_func" in inspect.signature(type(tried).__init__).parameters
+    return SamplerChoice(sampler_for, heeds_constraints=heeds_constraints)
 
 
 def _is_to_know_of_groups(built: Any, node: DictConfig, space: SearchSpace) -> bool:

@@ -13,6 +13,7 @@ from hpo.config import Verbose
 from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
+from hpo.search.budget import Budget, Limits
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
 from hpo.search.inline import InlineStream
@@ -26,17 +27,23 @@ from hpo.search.tree import SearchSpace
 from hpo.terminal import TerminalHandler, show
 from hpo.trial.check import check
 
+_OF_A_SEARCH = (
+    *("timeout_s", "target_value", "max_stale_trials", "max_failure_rate"),
+    *("enqueue", "grid_bins", "warm_start"),
+)
+
 
 def run_single(config: DictConfig) -> None:
     """Train once and show the result. Exits with status 1 when the trial failed.
 
     Raises HpoError for bad input, before anything is on disk.
     """
+    _leave_the_search_out(config)
     check_config(config)
-    choice = SamplerChoice(lambda number: RandomSampler(seed=number))
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = {}
         config.total_trials = config.concurrent_trials = 1
+    choice = SamplerChoice(lambda number: RandomSampler(seed=number))
     if config.dry_run:
         show(describe(config, SearchSpace(), choice, Plan((), (), 1)))
         return
@@ -54,11 +61,21 @@ def run_single(config: DictConfig) -> None:
         )
         try:
             proposals = Proposals(study, (), config.duplicates)
-            Search(study, stream, experiment, proposals, fixed=(), total_trials=1, concurrent_trials=1).run()
+            budget = Budget(Limits(), experiment.objectives)
+            Search(
+                study, stream, experiment, proposals, budget, fixed=(), total_trials=1, concurrent_trials=1
+            ).run()
         finally:
             study.close()
         test_best(experiment, stream, ())
     finish(experiment)
+
+
+def _leave_the_search_out(config: DictConfig) -> None:
+    """What an experiment's file says of its search is not for one trial."""
+    with flag_override(config, ["struct", "readonly"], False):
+        for key in _OF_A_SEARCH:
+            config[key] = None
 
 
 @contextmanager

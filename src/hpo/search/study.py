@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import optuna
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config import Direction
 from hpo.objectives import Objective
@@ -27,6 +30,7 @@ _OPTUNA_STATE = {
 }
 _DIRECTION = {Direction.min: StudyDirection.MINIMIZE, Direction.max: StudyDirection.MAXIMIZE}
 _METRIC_NAMES = "study:metric_names"
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,28 @@ class Study:
         self._known_attributes: dict[int, frozenset[str]] = {}
         self._file = StudyFile(path, name, self._study.directions) if path else None
 
+    @property
+    def num_proposed(self) -> int:
+        """How many trials have been proposed so far, and so the number of the next one."""
+        return len(self._study.get_trials(deepcopy=False))
+
+    def add(self, trials: Iterable[FrozenTrial]) -> list[tuple[Proposal, Sequence[float]]]:
+        """Add trials of an earlier study, which are on disk when this returns; as proposals, with their values."""
+        added: list[tuple[Proposal, Sequence[float]]] = []
+        for trial in trials:
+            self._study.add_trial(trial)
+            frozen = self._study.get_trials(deepcopy=False)[-1]
+            if self._file:
+                self._file.add(frozen)
+                for step, value in frozen.intermediate_values.items():
+                    self._file.report(frozen.number, step, value)
+                self._file.end(frozen, frozenset(frozen.system_attrs))
+            added.append((Proposal(frozen.number, self._space.params(frozen.params)), frozen.values or ()))
+        return added
+
     def ask(self, planned: Mapping[str, Value] | None = None, *, at_random: bool = False) -> Proposal:
         """The next proposal, which is on disk when this returns; what `planned` gives is taken from there."""
-        number = len(self._study.get_trials(deepcopy=False))
+        number = self.num_proposed
         sampler = RandomSampler(seed=number) if at_random else self._sampler_for(number)
         inherit(sampler, self._study.sampler)
         self._study.sampler = sampler
@@ -114,23 +137,35 @@ class Study:
         if self._file:
             self._file.flush()
 
-    def tell(self, number: int, state: State, values: Sequence[float]) -> None:
-        """End a trial; on disk when this returns. `values` count for COMPLETE alone.
+    def tell(
+        self, number: int, state: State, values: Sequence[float], violations: Mapping[str, float] = _NONE
+    ) -> None:
+        """End a trial; on disk when this returns. `values` and `violations` count for COMPLETE alone.
 
-        A trial that waits to be continued stays as it is.
+        A violation says by how much a soft constraint, as it is written, is broken; of one that is kept it is at
+        most 0. A trial that waits to be continued stays as it is.
         """
         if not state.is_finished:
             self.flush()
             return
         trial = self._trials.pop(number)
-        self._study.tell(trial, list(values) if state is State.COMPLETE else None, state=_OPTUNA_STATE[state])
+        for constraint, violation in violations.items():
+            trial.set_constraint(constraint, violation)
+        told = list(values) if state is State.COMPLETE else None
+        with _without_complaints_about_constraints():
+            self._study.tell(trial, told, state=_OPTUNA_STATE[state])
         frozen = self._memory.get_trial(trial._trial_id)
         if self._file:
             self._file.end(frozen, self._known_attributes.pop(number))
             self._file.copy_attributes(self._memory, self._study._study_id)
 
     def reject(
-        self, number: int, state: State, values: Sequence[float], attributes: Mapping[str, Value | list[float]]
+        self,
+        number: int,
+        state: State,
+        values: Sequence[float],
+        attributes: Mapping[str, Value | list[float]],
+        violations: Mapping[str, float] = _NONE,
     ) -> None:
         """End a proposal that is never run, as pruned, or as complete with `values` that are known.
 
@@ -139,8 +174,16 @@ class Study:
         trial = self._trials[number]
         for key, value in ({"state": state.value} | dict(attributes)).items():
             trial.set_user_attr(key, value)
-        self.tell(number, State.COMPLETE if values else State.PRUNED_POOR_PERFORMANCE, values)
+        self.tell(number, State.COMPLETE if values else State.PRUNED_POOR_PERFORMANCE, values, violations)
 
     def close(self) -> None:
         if self._file:
             self._file.close()
+
+
+@contextmanager
+def _without_complaints_about_constraints() -> Iterator[None]:
+    """That a sampler does not use them is said once, before the search."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Constraints have been set")
+        yield

@@ -25,6 +25,7 @@ from hpo.trial import outcome
 from hpo.trial.handle import TrialHandle
 from hpo.trial.link import Link, current_link
 from hpo.trial.metadata import Metadata, replace_text, timestamp
+from hpo.trial.time_limit import time_limit
 
 logger = logging.getLogger("hpo.train")
 
@@ -97,7 +98,8 @@ def finish(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths, lin
     error: BaseException | None = None
     with _train_log(paths):
         try:
-            ended = _test(trial) if is_test else _train(trial, values, metadata)
+            with time_limit(None if is_test else config.trial_timeout_s):
+                ended = _test(trial) if is_test else _train(trial, values, metadata)
         except (Exception, SystemExit) as raised:
             error, ended = raised, outcome.failed(trial.number, raised)
             is_mistake = isinstance(raised, HpoError)

@@ -1,0 +1,149 @@
+"""When a search ends before its trials are used up, and when a trial has run for too long."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from omegaconf import DictConfig
+
+from hpo.objectives import Objective
+from hpo.records import Ended, State
+from hpo.trial.time_limit import reason_of_timeout
+
+# after the trial's own alarm, which ends it in order
+_GRACE_S = 2.0
+_FRAME = re.compile(r'^  File ".*?", line \d+, in .*$', re.MULTILINE)
+_DIGITS = re.compile(r"0x[0-9a-f]+|\d+")
+# what depends on a trial's values, and so says nothing of all
+_OF_ONE_TRIAL = ("which is not finite", "is over")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The keys of the same names; None sets no limit. See hpo.config."""
+
+    timeout_s: float | None = None
+    trial_timeout_s: float | None = None
+    target_value: float | None = None
+    max_stale_trials: int | None = None
+    max_failure_rate: float | None = None
+    failure_window: int = 20
+    fail_fast_trials: int | None = None
+
+    @classmethod
+    def of(cls, config: DictConfig) -> Limits:
+        return cls(**{name: config[name] for name in cls.__dataclass_fields__})
+
+
+class Budget:
+    """Hears how trials end, and says whether the search goes on; `clock` gives seconds."""
+
+    def __init__(
+        self, limits: Limits, objectives: Sequence[Objective], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limits = limits
+        self._objective = objectives[0]
+        self._clock = clock
+        self._begun = clock()
+        self._running: dict[int, float] = {}
+        self._over: str | None = None
+        self._best = math.nan
+        self._num_stale = 0
+        self._failures: deque[bool] = deque(maxlen=limits.failure_window)
+        self._num_ended = 0
+        self._first_failure: str | None = ""
+
+    def started(self, number: int) -> None:
+        self._running[number] = self._clock()
+
+    def ended(self, event: Ended, value: float | None) -> None:
+        """A trial came to its end: `value` is the first objective of one that is complete and feasible."""
+        self._running.pop(event.number, None)
+        if not event.state.is_finished:
+            return
+        self._num_ended += 1
+        self._note_failure(event)
+        if event.state in (State.COMPLETE, State.PRUNED_POOR_PERFORMANCE):
+            self._note_value(event.number, value)
+
+    def over(self) -> str | None:
+        """Why the search ends; None while it goes on."""
+        timeout_s = self._limits.timeout_s
+        if self._over is None and timeout_s is not None and self._clock() - self._begun >= timeout_s:
+            self._over = f"timeout_s={timeout_s:g} is over"
+        return self._over
+
+    def overdue(self) -> list[tuple[int, str]]:
+        """The trials that must be ended by force, each once, and the reason."""
+        limit_s = self._limits.trial_timeout_s
+        if limit_s is None:
+            return []
+        found = [number for number, at in self._running.items() if self._clock() - at >= limit_s + _GRACE_S]
+        for number in found:
+            del self._running[number]
+        return [(number, reason_of_timeout(limit_s)) for number in found]
+
+    def _note_value(self, number: int, value: float | None) -> None:
+        limits = self._limits
+        if value is not None and (math.isnan(self._best) or self._objective.is_better(value, self._best)):
+            self._best = value
+            self._num_stale = 0
+        else:
+            self._num_stale += 1
+        target = limits.target_value
+        if value is not None and target is not None and not self._objective.is_better(target, value):
+            self._end(f"trial {number} has reached target_value={target:g}: {self._objective.name} is {value:g}")
+        if limits.max_stale_trials is not None and self._num_stale >= limits.max_stale_trials:
+            self._end(f"the last {self._num_stale} trials have not improved on the best (max_stale_trials)")
+
+    def _note_failure(self, event: Ended) -> None:
+        has_failed = event.state is State.FAIL
+        self._failures.append(has_failed)
+        limits = self._limits
+        self._note_first_failures(event)
+        is_full = len(self._failures) == limits.failure_window
+        if limits.max_failure_rate is None or not (has_failed and is_full):
+            return
+        rate = sum(self._failures) / len(self._failures)
+        if rate > limits.max_failure_rate:
+            self._end(
+                f"{sum(self._failures)} of the last {len(self._failures)} trials failed, more than "
+                f"max_failure_rate={limits.max_failure_rate:g}; the latest: {event.reason}"
+            )
+
+    def _note_first_failures(self, event: Ended) -> None:
+        """While all have failed in one way, `_first_failure` is that way; None once they have not."""
+        if self._first_failure is None:
+            return
+        way = failure_of(event)
+        if way is None or self._first_failure not in ("", way):
+            self._first_failure = None
+            return
+        self._first_failure = way
+        if self._num_ended == self._limits.fail_fast_trials:
+            number = "trial" if self._num_ended == 1 else f"{self._num_ended} trials all"
+            self._end(
+                f"the first {number} failed in the same way (fail_fast_trials):\n{event.traceback or event.reason}"
+            )
+
+    def _end(self, why: str) -> None:
+        self._over = self._over or why
+
+
+def failure_of(event: Ended) -> str | None:
+    """What two failures have in common that are the same: the error's type and the innermost line of code.
+
+    Of a death that left no traceback it is the reason, but for its numbers. None for what is no failure, or one
+    of this trial's values alone.
+    """
+    if event.state is not State.FAIL or any(text in (event.reason or "") for text in _OF_ONE_TRIAL):
+        return None
+    if event.traceback:
+        frames = _FRAME.findall(event.traceback)
+        return f"{(event.reason or '').partition(':')[0]}{frames[-1] if frames else ''}"
+    return _DIGITS.sub("0", event.reason or "")

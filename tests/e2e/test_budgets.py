@@ -1,0 +1,173 @@
+"""How a search ends: by its budgets, or since its trials fail."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Run, run_hpo
+
+TASKS = """
+import signal, time
+
+
+def steps(trial, x, y):
+    for step in range(1, 4000):
+        trial.report({"loss": x}, step)
+        if trial.should_stop():
+            return None
+        time.sleep(0.01)
+
+
+def hang(trial, x, y):
+    if trial.number == 1:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            try:
+                time.sleep(60)
+            except Exception:
+                pass
+    return {"loss": x}
+
+
+def slow(trial, x, y):
+    time.sleep(60 if trial.number == 1 else 0)
+    return {"loss": x}
+
+
+def broken(trial, x, y):
+    raise ValueError(f"no such thing as {x}")
+
+
+def sometimes(trial, x, y):
+    if trial.number % 3:
+        raise ValueError(f"no such thing as {x}")
+    return {"loss": x}
+
+
+def same(trial, x, y):
+    return {"loss": 1.0}
+
+
+def nan(trial, x, y):
+    trial.report({"loss": float("nan")}, 1)
+    return {"loss": float("nan")}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").write_text('[tool.hpo]\nallow_targets = ["mytasks.*"]\n')
+    (tmp_path / "mytasks.py").write_text(TASKS)
+    return tmp_path
+
+
+def search(project: Path, task: str, *arguments: str) -> Run:
+    return run_hpo(
+        project,
+        *("+experiment=noop", "--multirun", f"task._target_=mytasks.{task}", "search_space=none"),
+        *("++task.x=interval(0,1)", "try_defaults_first=false", "hydra/sweeper/sampler=random", *arguments),
+    )
+
+
+def test_trials_that_run_when_the_time_is_over_are_kept_to_be_continued(project: Path) -> None:
+    run = search(project, "steps", "timeout_s=2", "total_trials=5")
+
+    assert run.status == 1, run.stdout
+    assert run.trials("state") == [("WAITING",), ("WAITING",)]
+    assert "timeout_s=2 is over" in run.stdout
+    assert "2 waiting" in run.stdout
+    with closing(sqlite3.connect(run.paths.study_db)) as study:
+        assert study.execute("SELECT DISTINCT state FROM trials").fetchall() == [("RUNNING",)]
+
+
+@pytest.mark.parametrize("launcher", ["local", "in_process", "basic"])
+def test_a_trial_that_takes_too_long_fails_with_that_reason_and_the_search_goes_on(
+    project: Path, launcher: str
+) -> None:
+    run = search(project, "slow", "trial_timeout_s=1", "total_trials=4", f"hydra/launcher={launcher}")
+
+    assert run.status == 0, run.stdout + run.stderr
+    states = run.trials("state, reason")
+    assert [state for state, _ in states] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert "trial_timeout_s=1 is over" in states[1][1]
+
+
+def test_a_trial_that_nothing_stops_is_killed(project: Path) -> None:
+    run = search(project, "hang", "trial_timeout_s=1", "total_trials=4")
+
+    assert run.status == 0, run.stdout + run.stderr
+    states = run.trials("state, reason")
+    assert [state for state, _ in states] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert "trial_timeout_s=1 is over" in states[1][1]
+
+
+def test_a_search_ends_when_its_target_is_reached(project: Path) -> None:
+    target = run_hpo(project, "+experiment=quadratic", "--multirun", "target_value=5", "concurrent_trials=1")
+
+    assert target.status == 0
+    assert target.trials("state") == [("COMPLETE",)]
+    assert "trial 0 has reached target_value=5: loss is 5" in target.stdout
+
+
+def test_a_search_ends_when_trials_no_longer_improve_on_the_best(project: Path) -> None:
+    run = search(project, "same", "max_stale_trials=3", "concurrent_trials=1", "total_trials=20")
+
+    assert run.status == 0
+    assert run.trials("state") == [("COMPLETE",)] * 4
+    assert "the last 3 trials have not improved on the best (max_stale_trials)" in run.stdout
+
+
+def test_first_trials_that_all_fail_in_one_way_end_the_search_and_the_error_is_shown_once(project: Path) -> None:
+    run = search(project, "broken", "total_trials=50", "concurrent_trials=1")
+
+    assert run.status == 1
+    assert [state for (state,) in run.trials("state")] == ["FAIL"] * 3
+    assert run.stdout.count("Traceback (most recent call last)") == 1
+    assert "the first 3 trials all failed in the same way (fail_fast_trials)" in run.stdout
+    assert "mytasks.py" in run.stdout
+
+
+def test_too_many_failures_end_the_search(project: Path) -> None:
+    run = search(
+        project,
+        "sometimes",
+        *("max_failure_rate=0.5", "failure_window=5", "total_trials=50", "concurrent_trials=1"),
+    )
+
+    assert run.status == 0, "a trial completed"
+    assert len(run.trials("state")) == 5
+    assert "of the last 5 trials failed, more than max_failure_rate=0.5" in run.stdout
+
+
+def test_trials_without_a_finite_value_fail_with_that_reason_and_do_not_end_the_search(project: Path) -> None:
+    run = search(project, "nan", "total_trials=5", "pruner=median")
+
+    assert run.status == 1
+    assert run.trials("state, reason") == [("FAIL", "loss is nan, which is not finite")] * 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["timeout_s=0"], "timeout_s=0.0 must be above 0"),
+        (["timeout_s=5", "trial_timeout_s=6"], "trial_timeout_s=6.0 is longer than timeout_s=5.0"),
+        (["max_failure_rate=1.5"], "max_failure_rate=1.5 must be below 1"),
+        (["max_failure_rate=0.5", "total_trials=5"], "failure_window=20 is longer than total_trials=5"),
+        (["max_stale_trials=50"], "max_stale_trials=50 is never reached with total_trials=30"),
+        (["target_value=nan"], "target_value=nan must be a finite number"),
+        (["target_value=1", "+optim_metrics.other=max"], "target_value=1.0 is for one objective"),
+        (["fail_fast_trials=0"], "fail_fast_trials=0 must be at least 1"),
+    ],
+)
+def test_budgets_that_contradict_each_other_are_errors_before_anything_starts(
+    tmp_path: Path, arguments: list[str], complaint: str
+) -> None:
+    run = run_hpo(tmp_path, "+experiment=quadratic", "--multirun", *arguments)
+
+    assert run.status == 2
+    assert complaint in run.stderr
+    assert not run.experiment_dir.exists()
