@@ -65,8 +65,11 @@ class _Check:
 
     def level(self, parameters: Parameters, config: DictConfig, path: Path, above: Parameters) -> None:
         """`config` is composed with the options of `path`, `above` are the other parameters on the way there."""
+        added = [each for each in parameters if each.key.startswith("+")]
+        # one composition of all of them, and of each only to say which cannot be
+        are_added_fine = not isinstance(self._composed((*path, *map(_sample, added))), str) if added else True
         for each in parameters:
-            problem = self._problem(each, config, path)
+            problem = self._problem(each, config, path, are_added_fine)
             options = self._options(each.key)
             if problem is not None:
                 self.problems.append(f"{each.origin}\n  {problem}")
@@ -105,10 +108,10 @@ class _Check:
         except (HydraException, OmegaConfBaseException) as error:
             return str(error.__cause__ or error).splitlines()[0]
 
-    def _problem(self, parameter: Parameter, config: DictConfig, path: Path) -> str | None:
+    def _problem(self, parameter: Parameter, config: DictConfig, path: Path, are_added_fine: bool) -> str | None:
         key = parameter.key
         if key.startswith("+"):
-            return self._problem_of_addition(parameter, path)
+            return self._problem_of_addition(parameter, path, are_added_fine)
         if key in _OF_THE_EXPERIMENT:
             return f"{key} is of the whole experiment, not of a trial; give it one value"
         options = self._options(key)
@@ -132,14 +135,16 @@ class _Check:
                 return f"{key} cannot be {value!r}: {str(error).splitlines()[0]}"
         return None
 
-    def _problem_of_addition(self, parameter: Parameter, path: Path) -> str | None:
+    def _problem_of_addition(self, parameter: Parameter, path: Path, are_added_fine: bool) -> str | None:
         """A key that the configuration lacks and the user adds: Hydra composes it, or says why not."""
         key = parameter.key.lstrip("+")
         if key in _OF_THE_EXPERIMENT:
             return f"{key} is of the whole experiment, not of a trial; give it one value"
         if key.partition(".")[0] == "search_space":
             return "a sweep on the command line is part of the search space as it is: leave out search_space."
-        composed = self._composed((*path, (parameter.key, _samples(parameter)[0])))
+        if are_added_fine:
+            return None
+        composed = self._composed((*path, _sample(parameter)))
         return composed if isinstance(composed, str) else None
 
 
@@ -182,6 +187,10 @@ def _samples(parameter: Parameter) -> list[Value]:
     if isinstance(kind, IntDistribution | FloatDistribution):
         return [kind.low, kind.high]
     return list(parameter.options)
+
+
+def _sample(parameter: Parameter) -> tuple[str, Value]:
+    return parameter.key, _samples(parameter)[0]
 
 
 def _fits(value: Any, default: Any) -> bool:
