@@ -24,6 +24,11 @@ from hpo.search.preflight import preflight
 from hpo.search.stream import Stream
 from hpo.terminal import show
 
+_OF_OUR_SWEEPER = (
+    *("constraints", "soft_constraints", "pruner", "grid_bins", "enqueue", "warm_start"),
+    *("timeout_s", "target_value", "max_stale_trials", "max_failure_rate"),
+)
+
 
 class ForeignSweep:
     """Opens the experiment, gives each job of the sweeper a directory, and keeps what becomes of it.
@@ -63,8 +68,9 @@ class ForeignSweep:
             self._experiment.say(
                 "hydra/sweeper=basic runs what the command line lists, and nothing of search_space"
             )
-        if config.constraints or config.soft_constraints:
-            self._experiment.warn("constraints and soft_constraints are kept by hydra/sweeper=hpo alone")
+        ignored = [key for key in _OF_OUR_SWEEPER if config[key]]
+        if ignored:
+            self._experiment.warn(f"{', '.join(ignored)}: hydra/sweeper=hpo alone minds that")
         sqlite.prepare(self._experiment.paths.study_db)
         _let_optuna_log_into_ours()
 

@@ -150,6 +150,13 @@ def test_trials_without_a_finite_value_fail_with_that_reason_and_do_not_end_the_
     assert run.trials("state, reason") == [("FAIL", "loss is nan, which is not finite")] * 5
 
 
+def test_limits_that_only_a_search_has_are_nothing_to_a_single_run(tmp_path: Path) -> None:
+    run = run_hpo(tmp_path, "+experiment=quadratic", "max_stale_trials=500", "target_value=1", "enqueue=none.csv")
+
+    assert run.status == 0, run.stderr
+    assert run.trials("state") == [("COMPLETE",)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

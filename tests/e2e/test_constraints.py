@@ -162,7 +162,7 @@ def test_another_sweeper_says_that_it_keeps_none(hpo: Hpo) -> None:
     )
 
     assert run.status == 0, run.stderr
-    assert "constraints and soft_constraints are kept by hydra/sweeper=hpo alone" in run.stdout
+    assert "constraints: hydra/sweeper=hpo alone minds that" in run.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -18,8 +17,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def trials(run: Run) -> list[optuna.trial.FrozenTrial]:
     storage = optuna.storages.RDBStorage(f"sqlite:///{run.paths.study_db}")
-    with closing(storage.engine.raw_connection()):
-        found = optuna.load_study(study_name=None, storage=storage).trials
+    found = optuna.load_study(study_name=None, storage=storage).trials
     storage.remove_session()
     storage.engine.dispose()
     return found
@@ -42,6 +40,15 @@ def test_the_trials_of_an_earlier_experiment_are_known_to_the_study_and_not_run_
     assert states[0] == (12, "PRUNED_DUPLICATE", "equal to trial 0"), "the configured values were tried then"
     assert [state for _, state, _ in states[1:]] == ["COMPLETE"] * 3
     assert len(new) == 4
+
+
+def test_a_dry_run_shows_what_the_search_would_make_of_it(tmp_path: Path, earlier: Run) -> None:
+    run = run_hpo(tmp_path, *QUADRATIC, f"warm_start={earlier.paths.root}", "--dry-run")
+
+    assert run.status == 0, run.stderr
+    assert "warm_start: 12 of the 12 finished trials" in run.stdout
+    assert "  12: task.x=0.0 task.y=0.0 (PRUNED_DUPLICATE: equal to trial 0)\n  13: " in run.stdout
+    assert not run.experiment_dir.exists()
 
 
 def test_trials_outside_the_new_space_are_left_out_and_counted(tmp_path: Path, earlier: Run) -> None:

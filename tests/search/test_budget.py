@@ -131,13 +131,13 @@ def test_first_trials_that_all_fail_in_one_way_end_the_search_with_the_error() -
         failure("KeyError: 3"),
         failure(line=8),
         Ended(1, State.COMPLETE),
-        Ended(1, State.FAIL, reason="loss is nan, which is not finite"),
+        Ended(1, State.FAIL, {"loss": float("nan")}, reason="loss is nan, which is not finite"),
         Ended(1, State.FAIL, reason="trial_timeout_s=5 is over"),
     ],
     ids=lambda event: str(event.reason),
 )
 def test_another_failure_or_another_end_does_not(second: Ended) -> None:
-    budget = Budget(Limits(fail_fast_trials=3), LOSS)
+    budget = Budget(Limits(fail_fast_trials=3, trial_timeout_s=5), LOSS)
     for event in (failure(), second, failure(), failure(), failure()):
         budget.ended(event, None)
 
@@ -158,3 +158,14 @@ def test_a_trial_that_waits_has_not_ended() -> None:
     budget.ended(Ended(0, State.WAITING), None)
 
     assert budget.over() is None
+
+
+def test_trials_that_all_diverge_do_not_end_a_search_and_an_error_that_says_over_does() -> None:
+    diverged = Ended(0, State.FAIL, {"train_loss": float("nan")}, reason="diverged: train_loss is nan")
+    lasting, ending = (Budget(Limits(fail_fast_trials=3, trial_timeout_s=5), LOSS) for _ in range(2))
+    for _ in range(3):
+        lasting.ended(diverged, None)
+        ending.ended(failure("ValueError: the game is over"), None)
+
+    assert lasting.over() is None
+    assert ending.over() is not None

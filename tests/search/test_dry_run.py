@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from omegaconf import DictConfig
@@ -12,9 +11,13 @@ from optuna.samplers import RandomSampler
 from hpo.errors import DataError, ExperimentError
 from hpo.objectives import objectives
 from hpo.overrides import encode
+from hpo.search.constraint_check import Constraints
+from hpo.search.constraints import HardConstraints
 from hpo.search.dry_run import describe
+from hpo.search.method import Method
 from hpo.search.plan import Plan
 from hpo.search.sampler import SamplerChoice
+from hpo.search.soft_constraints import SoftConstraints
 from hpo.search.study import Study
 from hpo.search.tree import SearchSpace
 
@@ -23,15 +26,20 @@ SPACE = SearchSpace.of({"task.x": FloatDistribution(-5.0, 5.0), "task.y": Catego
 Make = Callable[..., DictConfig]
 
 
-def choice() -> SamplerChoice:
-    return SamplerChoice(lambda number: RandomSampler(seed=number))
+def method(config: DictConfig, plan: Plan | None = None, hard: Sequence[str] = ()) -> Method:
+    return Method(
+        SPACE,
+        SamplerChoice(lambda number: RandomSampler(seed=number)),
+        plan or Plan((), (), total_trials=30),
+        Constraints(HardConstraints.of(hard, config, SPACE.keys), SoftConstraints(())),
+    )
 
 
 def test_it_shows_the_proposals_that_the_search_would_make(quadratic: Make) -> None:
     config = quadratic()
     study = Study(lambda number: RandomSampler(seed=number), SPACE, objectives(config))
 
-    shown = describe(config, SPACE, choice(), Plan((), (), 30))
+    shown = describe(config, method(config))
 
     for number in range(5):
         assert f"  {number}: {' '.join(encode(study.ask().params))}" in shown.splitlines()
@@ -41,11 +49,10 @@ def test_it_shows_the_proposals_that_the_search_would_make(quadratic: Make) -> N
 
 
 def test_a_proposal_that_breaks_a_constraint_is_shown_as_what_is_not_run(quadratic: Make) -> None:
-    def broken(params: Mapping[str, Any]) -> str | None:
-        return "task.x < 0" if params["task.x"] >= 0 else None
-
+    config = quadratic()
     planned = Plan([{"task.x": 1.0, "task.y": None}], (), 30)
-    shown = describe(quadratic(), SPACE, choice(), planned, broken).splitlines()
+
+    shown = describe(config, method(config, planned, ["task.x < 0"])).splitlines()
 
     first = shown.index("first 5 of 30 trials, 2 at a time:") + 1
     proposals = shown[first : shown.index("directory (the last four digits are drawn at each launch):")]
@@ -55,13 +62,15 @@ def test_a_proposal_that_breaks_a_constraint_is_shown_as_what_is_not_run(quadrat
 
 
 def test_a_budget_beyond_the_grid_is_cut_to_it(quadratic: Make) -> None:
-    shown = describe(quadratic(), SPACE, choice(), Plan((), ("the grid has 3 points",), 3))
+    shown = describe(quadratic(), method(quadratic(), Plan((), ("the grid has 3 points",), 3)))
 
     assert "the grid has 3 points\nfirst 3 of 3 trials" in shown
 
 
 def test_it_names_the_directory_and_does_not_make_it(quadratic: Make, tmp_path: Path) -> None:
-    shown = describe(quadratic(experiment_id="mine"), SPACE, choice(), Plan((), (), 30))
+    config = quadratic(experiment_id="mine")
+
+    shown = describe(config, method(config))
 
     assert shown.endswith(str(tmp_path / "experiments" / "experiment_mine"))
     assert not (tmp_path / "experiments").exists()
@@ -69,9 +78,10 @@ def test_it_names_the_directory_and_does_not_make_it(quadratic: Make, tmp_path: 
 
 def test_it_fails_where_the_experiment_would(quadratic: Make, tmp_path: Path) -> None:
     (tmp_path / "experiments" / "experiment_mine").mkdir(parents=True)
+    taken = quadratic(experiment_id="mine")
     with pytest.raises(ExperimentError, match="experiment_id=mine is taken"):
-        describe(quadratic(experiment_id="mine"), SPACE, choice(), Plan((), (), 30))
+        describe(taken, method(taken))
 
     data = {"_target_": "hpo.data.mnist.Mnist", "root": str(tmp_path), "fallback": "error", "val_fraction": None}
     with pytest.raises(DataError):
-        describe(quadratic(data_config={**data, "seed": 1}), SPACE, choice(), Plan((), (), 30))
+        describe(quadratic(data_config={**data, "seed": 1}), method(taken))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from dataclasses import fields
@@ -13,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hpo.config import RunConfig
 from hpo.devices import cuda_devices
 from hpo.errors import ConfigError
+from hpo.keys import nearest
 from hpo.objectives import objectives
 from hpo.targets import check_targets
 
@@ -60,12 +60,12 @@ def check_config(config: DictConfig) -> None:
             f"experiment_id={config.experiment_id!r} must be a plain file name: letters, digits, '.', '_' and '-'"
         )
     cuda_devices(config.device)
-    _check_budgets(config)
+    objectives(config)
     check_targets(config)
 
 
-def _check_budgets(config: DictConfig) -> None:
-    """Limits that contradict each other, or that say nothing for what is searched."""
+def check_budgets(config: DictConfig) -> None:
+    """Raise ConfigError for limits of a search that contradict each other, or that its objectives cannot have."""
     names = [objective.name for objective in objectives(config)]
     for key in ("target_value", "max_stale_trials"):
         if config[key] is not None and len(names) > 1:
@@ -98,8 +98,7 @@ def _check_keys(config: DictConfig) -> None:
     known = [item.name for item in fields(RunConfig)]
     for key in map(str, config):
         if key not in known and key != "hydra":
-            nearest = difflib.get_close_matches(key, [*known, "experiment"], n=3, cutoff=0.6)
-            hint = f"; the nearest are: {', '.join(nearest)}" if nearest else ""
+            hint = nearest(key, [*known, "experiment"])
             raise ConfigError(f"+{key}: there is no such key and no such group{hint}")
 
 

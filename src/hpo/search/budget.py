@@ -19,8 +19,6 @@ from hpo.trial.time_limit import reason_of_timeout
 _GRACE_S = 2.0
 _FRAME = re.compile(r'^  File ".*?", line \d+, in .*$', re.MULTILINE)
 _DIGITS = re.compile(r"0x[0-9a-f]+|\d+")
-# what depends on a trial's values, and so says nothing of all
-_OF_ONE_TRIAL = ("which is not finite", "is over")
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,7 @@ class Budget:
         self._best = math.nan
         self._num_stale = 0
         self._failures: deque[bool] = deque(maxlen=limits.failure_window)
-        self._num_ended = 0
-        self._first_failure: str | None = ""
+        self._first: list[str | None] = []
 
     def started(self, number: int) -> None:
         self._running[number] = self._clock()
@@ -66,7 +63,6 @@ class Budget:
         self._running.pop(event.number, None)
         if not event.state.is_finished:
             return
-        self._num_ended += 1
         self._note_failure(event)
         if event.state in (State.COMPLETE, State.PRUNED_POOR_PERFORMANCE):
             self._note_value(event.number, value)
@@ -117,33 +113,31 @@ class Budget:
             )
 
     def _note_first_failures(self, event: Ended) -> None:
-        """While all have failed in one way, `_first_failure` is that way; None once they have not."""
-        if self._first_failure is None:
+        num_first = self._limits.fail_fast_trials
+        if num_first is None or len(self._first) == num_first:
             return
-        way = failure_of(event)
-        if way is None or self._first_failure not in ("", way):
-            self._first_failure = None
-            return
-        self._first_failure = way
-        if self._num_ended == self._limits.fail_fast_trials:
-            number = "trial" if self._num_ended == 1 else f"{self._num_ended} trials all"
+        self._first.append(failure_of(event, self._limits.trial_timeout_s))
+        if len(self._first) == num_first and None not in self._first and len(set(self._first)) == 1:
+            trials = "trial" if num_first == 1 else f"{num_first} trials all"
             self._end(
-                f"the first {number} failed in the same way (fail_fast_trials):\n{event.traceback or event.reason}"
+                f"the first {trials} failed in the same way (fail_fast_trials):\n{event.traceback or event.reason}"
             )
 
     def _end(self, why: str) -> None:
         self._over = self._over or why
 
 
-def failure_of(event: Ended) -> str | None:
+def failure_of(event: Ended, trial_timeout_s: float | None = None) -> str | None:
     """What two failures have in common that are the same: the error's type and the innermost line of code.
 
-    Of a death that left no traceback it is the reason, but for its numbers. None for what is no failure, or one
-    of this trial's values alone.
+    Of a death that left no traceback it is the reason, but for its numbers. None for what is no failure, and for
+    one that depends on the trial's values: it came as far as metrics, which are not finite, or took too long.
     """
-    if event.state is not State.FAIL or any(text in (event.reason or "") for text in _OF_ONE_TRIAL):
+    reason = event.reason or ""
+    is_late = trial_timeout_s is not None and reason_of_timeout(trial_timeout_s) in reason
+    if event.state is not State.FAIL or event.metrics or is_late:
         return None
     if event.traceback:
         frames = _FRAME.findall(event.traceback)
-        return f"{(event.reason or '').partition(':')[0]}{frames[-1] if frames else ''}"
-    return _DIGITS.sub("0", event.reason or "")
+        return f"{reason.partition(':')[0]}{frames[-1] if frames else ''}"
+    return _DIGITS.sub("0", reason)

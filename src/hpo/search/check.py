@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -14,12 +14,12 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from hpo.errors import SearchSpaceError
+from hpo.keys import all_keys, exists, nearest
 from hpo.overrides import encode
 from hpo.records import Value
 from hpo.search.space import read_space
 from hpo.search.tree import Parameter, Parameters, Path, SearchSpace, spelled_path
 
-_NUM_NEAREST = 3
 # what trials share, and what names them
 _OF_THE_EXPERIMENT = frozenset(
     (
@@ -39,19 +39,12 @@ def read_checked_space(config: DictConfig, arguments: Sequence[str], loader: Con
     Raises one SearchSpaceError that lists every key, option and type that cannot be, each with where it stands.
     """
     space, unread = read_space(config, arguments, loader)
-    check_space(space, config, loader, unread)
-    return space
-
-
-def check_space(
-    space: SearchSpace, config: DictConfig, loader: ConfigLoader, problems: Sequence[str] = ()
-) -> None:
-    """Raise one SearchSpaceError that lists `problems`, and what does not fit the configuration."""
     check = _Check(config, loader, space.fixed)
     check.level(space.parameters, config, (), ())
-    found = [*problems, *check.problems]
-    if found:
-        raise SearchSpaceError("\n".join(dict.fromkeys(found)))
+    problems = [*unread, *check.problems]
+    if problems:
+        raise SearchSpaceError("\n".join(dict.fromkeys(problems)))
+    return space
 
 
 class _Check:
@@ -62,21 +55,23 @@ class _Check:
         self._master = config
         self._loader = loader
         self._fixed = tuple(fixed)
+        self._options_of: dict[str, list[str]] = {}
 
     def level(self, parameters: Parameters, config: DictConfig, path: Path, above: Parameters) -> None:
         """`config` is composed with the options of `path`, `above` are the other parameters on the way there."""
+        scratch = config.copy()
         added = [each for each in parameters if each.key.startswith("+")]
         # one composition of all of them, and of each only to say which cannot be
         are_added_fine = not isinstance(self._composed((*path, *map(_sample, added))), str) if added else True
         for each in parameters:
-            problem = self._problem(each, config, path, are_added_fine)
+            problem = self._problem(each, scratch, path, are_added_fine)
             options = self._options(each.key)
             if problem is not None:
                 self.problems.append(f"{each.origin}\n  {problem}")
                 if not options:
                     continue
             beside = (*above, *(other for other in parameters if other is not each))
-            others = tuple(other for other in beside if _exists(config, other.key))
+            others = tuple(other for other in beside if exists(config, other.key))
             for option in each.options:
                 branch = each.branches.get(option, ())
                 if option in options or (branch and not options):
@@ -90,7 +85,7 @@ class _Check:
         if isinstance(composed, str):
             self.problems.append(f"{choice.origin}\n  {spelled_path(here)} does not compose: {composed}")
             return
-        lost = [other.key for other in others if not (self._options(other.key) or _exists(composed, other.key))]
+        lost = [other.key for other in others if not (self._options(other.key) or exists(composed, other.key))]
         if lost:
             self.problems.append(
                 f"{choice.origin}\n  with {spelled_path(here)} the configuration has no key {', '.join(lost)}; "
@@ -99,7 +94,11 @@ class _Check:
         self.level(branch, composed, here, (*others, choice))
 
     def _options(self, key: str) -> list[str]:
-        return list(self._loader.get_group_options(key)) if "." not in key and not key.startswith("+") else []
+        if "." in key or key.startswith("+"):
+            return []
+        if key not in self._options_of:
+            self._options_of[key] = list(self._loader.get_group_options(key))
+        return self._options_of[key]
 
     def _composed(self, path: Path) -> DictConfig | str:
         """The configuration of a trial that takes this way; why there is none."""
@@ -109,6 +108,7 @@ class _Check:
             return str(error.__cause__ or error).splitlines()[0]
 
     def _problem(self, parameter: Parameter, config: DictConfig, path: Path, are_added_fine: bool) -> str | None:
+        """`config` is one to try values on."""
         key = parameter.key
         if key.startswith("+"):
             return self._problem_of_addition(parameter, path, are_added_fine)
@@ -118,10 +118,8 @@ class _Check:
         if options:
             return _unknown_option(parameter, options)
         where = f"with {spelled_path(path)} the" if path else "the"
-        if not _exists(config, key):
-            known = [*_leaves(OmegaConf.to_container(config, resolve=False)), *self._loader.list_groups("")]
-            nearest = difflib.get_close_matches(key, sorted(set(known)), n=_NUM_NEAREST, cutoff=0.5)
-            hint = f"; the nearest are: {', '.join(nearest)}" if nearest else ""
+        if not exists(config, key):
+            hint = nearest(key, [*all_keys(config), *self._loader.list_groups("")])
             return f"{where} configuration has no key {key}{hint}"
         default = OmegaConf.select(config, key, throw_on_missing=False)
         if isinstance(default, DictConfig):
@@ -130,7 +128,7 @@ class _Check:
             if not _fits(value, default):
                 return f"{value!r} is a {_kind(value)}, but {key} is a {_kind(default)} ({default!r})"
             try:
-                OmegaConf.update(config.copy(), key, value)
+                OmegaConf.update(config, key, value)
             except OmegaConfBaseException as error:
                 return f"{key} cannot be {value!r}: {str(error).splitlines()[0]}"
         return None
@@ -153,32 +151,10 @@ def _unknown_option(parameter: Parameter, options: list[str]) -> str | None:
         return f"{parameter.key} is a config group; search it as a list of its options: {', '.join(options)}"
     for choice in parameter.options:
         if choice not in options:
-            nearest = difflib.get_close_matches(str(choice), options, n=1)
-            hint = f" (did you mean {nearest[0]}?)" if nearest else ""
+            near = difflib.get_close_matches(str(choice), options, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
             return f"{parameter.key} has no option {choice!r}{hint}; there are: {', '.join(sorted(options))}"
     return None
-
-
-def _exists(config: DictConfig, key: str) -> bool:
-    parent, _, leaf = key.rpartition(".")
-    try:
-        node = OmegaConf.select(config, parent) if parent else config
-    except OmegaConfBaseException:
-        return False
-    if OmegaConf.is_list(node):
-        return leaf.isdigit() and int(leaf) < len(node)
-    return OmegaConf.is_dict(node) and leaf in node
-
-
-def _leaves(node: Any, prefix: str = "") -> Iterator[str]:
-    for key, value in node.items():
-        name = f"{prefix}{key}"
-        if name in ("hydra", "search_space"):
-            continue
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{name}.")
-        else:
-            yield name
 
 
 def _samples(parameter: Parameter) -> list[Value]:

@@ -13,22 +13,14 @@ from hpo.experiment.identity import draw_experiment_id
 from hpo.objectives import objectives
 from hpo.overrides import encode, encode_value
 from hpo.paths import ExperimentPaths
-from hpo.search.plan import Plan
-from hpo.search.proposals import Broken, Proposals, Rejected
-from hpo.search.sampler import SamplerChoice
-from hpo.search.study import Study
-from hpo.search.tree import Parameters, SearchSpace
+from hpo.search.method import Method
+from hpo.search.proposals import Rejected
+from hpo.search.tree import Parameters
 
 _NUM_PROPOSALS = 5
 
 
-def describe(
-    config: DictConfig,
-    space: SearchSpace,
-    choice: SamplerChoice,
-    planned: Plan,
-    broken: Broken = lambda params: None,
-) -> str:
+def describe(config: DictConfig, method: Method) -> str:
     """The experiment in words; nothing is written. Raises HpoError as the experiment itself would."""
     check_new(config)
     wanted = objectives(config)
@@ -36,20 +28,19 @@ def describe(
     paths = ExperimentPaths(
         Path(config.experiment_dir).absolute(), config.experiment_id or draw_experiment_id(config)
     )
-    total = planned.total_trials
+    total = method.planned.total_trials
     lines = ["dry run: nothing is started and nothing is written", "", "search space:"]
-    lines += list(_described(space.parameters)) or ["  nothing"]
+    lines += list(_described(method.space.parameters)) or ["  nothing"]
     lines += ["objectives:", *(f"  {objective.name}: {objective.direction.value}" for objective in wanted)]
     if source is not None:
         # without a digest where it is still to be fetched
         digest = f" (SHA-256 {source.digest[:12]}...)" if source.digest else ""
         lines += ["data:", f"  {source.name}{digest}"]
         lines += [f"  WARNING: {source.warning}"] if source.warning else []
-    lines += planned.said
-    study = Study(choice.sampler_for, space, wanted)
+    lines += method.said(config.total_trials)
     shown = min(total, _NUM_PROPOSALS)
     lines.append(f"first {shown} of {total} trials, {config.concurrent_trials} at a time:")
-    proposals = Proposals(study, planned.points, config.duplicates, is_all=planned.is_all, broken=broken)
+    proposals = method.proposals(method.study(wanted), config)
     while shown and proposals.exhausted is None:
         proposed = proposals.next()
         if proposed is None:

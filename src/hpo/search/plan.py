@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 from hpo.errors import SearchSpaceError
 from hpo.overrides import encode
 from hpo.records import Value
+from hpo.search.configured import configured_value, configured_values
 from hpo.search.enqueued import read_enqueued
 from hpo.search.points import Bins, Point, ablation, planned_grid
-from hpo.search.proposals import configured_value, configured_values
 from hpo.search.sampler import SamplerChoice
 from hpo.search.tree import SearchSpace
 

@@ -111,29 +111,26 @@ def ablation(space: SearchSpace, bins: Bins, defaults_of: DefaultsOf, *, pairs: 
 
 def _around(space: SearchSpace, changed: Point, defaults_of: DefaultsOf) -> Point:
     """The configured values, but for what is changed."""
-    point: Point = {}
-    of_config = defaults_of({})
+    taken: Point = {}
+    of_config = defaults_of(taken)
 
     def values_of(each: Parameter) -> tuple[Value, ...]:
         nonlocal of_config
         if each.key in changed:
-            point[each.key] = changed[each.key]
-        else:
-            value = of_config(each.key)
-            try:
-                point[each.key] = each.canonical(value)
-            except ValueError:
-                raise SearchSpaceError(
-                    f"{each.origin}\n  an ablation starts from the configured values, and {each.key}={value} is "
-                    f"outside the search space: {each.allowed}"
-                ) from None
-        if each.branches.get(point[each.key]):
-            options = {key: value for key, value in point.items() if key in changed}
-            of_config = defaults_of(options) if options else of_config
-        return (point[each.key],)
+            value = taken[each.key] = changed[each.key]
+            if each.branches.get(value):
+                of_config = defaults_of(taken)
+            return (value,)
+        value = of_config(each.key)
+        try:
+            return (each.canonical(value),)
+        except ValueError:
+            raise SearchSpaceError(
+                f"{each.origin}\n  an ablation starts from the configured values, and {each.key}={value} is "
+                f"outside the search space: {each.allowed}"
+            ) from None
 
-    constants = {each.key: value for each, value in space.chosen(values_of) if each.distribution is None}
-    return {key: (point | constants)[key] for key in space.keys if key in point or key in constants}
+    return {each.key: value for each, value in space.chosen(values_of)}
 
 
 def _points(parameters: Parameters, bins: Bins) -> Iterator[Point]:

@@ -18,8 +18,8 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from hpo.errors import ConfigError
 from hpo.overrides import encode
 from hpo.records import DataSource, State, TrialSpec, Value
+from hpo.search.configured import configured_value
 from hpo.search.origin import file_of, option_of
-from hpo.search.proposals import configured_value
 from hpo.search.stream import Stream, the_end
 from hpo.search.tree import Parameter, SearchSpace
 from hpo.trial.attempt import RUN_CHECK

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from itertools import islice
-from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
 
 from hpo.config import Duplicates
 from hpo.records import Ended, State, Value
 from hpo.search.study import Proposal, Study
-from hpo.search.tree import Parameter, SearchSpace
 
 _MAX_REJECTED_IN_A_ROW = 100
 # then the values are drawn at random: a sampler that is sure of itself proposes the same for ever
@@ -71,9 +66,7 @@ class Proposals:
     @property
     def exhausted(self) -> str | None:
         """Why nothing new is to be expected any more."""
-        if self._is_all:
-            return None
-        if self._num_in_a_row < _MAX_REJECTED_IN_A_ROW:
+        if self._is_all or self._num_in_a_row < _MAX_REJECTED_IN_A_ROW:
             return None
         or_invalid = " or broke a constraint" if self._any_invalid else ""
         return (
@@ -135,33 +128,3 @@ class Proposals:
 
 def _key(params: Mapping[str, Value]) -> frozenset[tuple[str, str]]:
     return frozenset((name, repr(value)) for name, value in params.items())
-
-
-def configured_value(config: DictConfig, key: str) -> Any:
-    """The value of a key as it is configured: of a group its option, of an enumeration the name."""
-    value = OmegaConf.select(config, key.lstrip("+"), throw_on_missing=False)
-    if value is None or OmegaConf.is_config(value):
-        value = config.hydra.runtime.choices.get(key, value)
-    return value.name if isinstance(value, Enum) else value
-
-
-def configured_values(config: DictConfig, space: SearchSpace) -> dict[str, Value] | str | None:
-    """The configured value of each searched key; why they are no trial when one is outside the space.
-
-    None when nothing is searched.
-    """
-    outside: list[str] = []
-
-    def value_of(each: Parameter) -> tuple[Value, ...]:
-        value = configured_value(config, each.key)
-        try:
-            return (each.canonical(value),)
-        except ValueError:
-            outside.append(
-                f"the configured {each.key}={value} is outside the search space ({each.allowed}), "
-                "and so is not tried"
-            )
-            return ()
-
-    values = {each.key: value for each, value in space.chosen(value_of)}
-    return outside[0] if outside else values or None

@@ -14,23 +14,20 @@ from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
 from hpo.search.budget import Budget, Limits
+from hpo.search.constraint_check import Constraints
+from hpo.search.constraints import HardConstraints
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
 from hpo.search.inline import InlineStream
 from hpo.search.loop import Search
+from hpo.search.method import Method
 from hpo.search.plan import Plan
-from hpo.search.proposals import Proposals
 from hpo.search.sampler import SamplerChoice
-from hpo.search.study import Study
+from hpo.search.soft_constraints import SoftConstraints
 from hpo.search.sweep import finish, opened
 from hpo.search.tree import SearchSpace
 from hpo.terminal import TerminalHandler, show
 from hpo.trial.check import check
-
-_OF_A_SEARCH = (
-    *("timeout_s", "target_value", "max_stale_trials", "max_failure_rate"),
-    *("enqueue", "grid_bins", "warm_start"),
-)
 
 
 def run_single(config: DictConfig) -> None:
@@ -38,29 +35,27 @@ def run_single(config: DictConfig) -> None:
 
     Raises HpoError for bad input, before anything is on disk.
     """
-    _leave_the_search_out(config)
     check_config(config)
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = {}
         config.total_trials = config.concurrent_trials = 1
-    choice = SamplerChoice(lambda number: RandomSampler(seed=number))
+    method = Method(
+        SearchSpace(),
+        SamplerChoice(lambda number: RandomSampler(seed=number)),
+        Plan((), (), total_trials=1),
+        Constraints(HardConstraints(()), SoftConstraints(())),
+    )
     if config.dry_run:
-        show(describe(config, SearchSpace(), choice, Plan((), (), 1)))
+        show(describe(config, method))
         return
     check_new(config)
     source = find_data_source(config)
     check(config)
     with opened(config, source) as experiment, _training_on_terminal(config):
         stream = InlineStream(config, experiment.paths)
-        study = Study(
-            choice.sampler_for,
-            SearchSpace(),
-            experiment.objectives,
-            experiment.paths.study_db,
-            experiment.paths.experiment_id,
-        )
+        study = method.study(experiment.objectives, experiment.paths.study_db, experiment.paths.experiment_id)
         try:
-            proposals = Proposals(study, (), config.duplicates)
+            proposals = method.proposals(study, config)
             budget = Budget(Limits(), experiment.objectives)
             Search(
                 study, stream, experiment, proposals, budget, fixed=(), total_trials=1, concurrent_trials=1
@@ -69,13 +64,6 @@ def run_single(config: DictConfig) -> None:
             study.close()
         test_best(experiment, stream, ())
     finish(experiment)
-
-
-def _leave_the_search_out(config: DictConfig) -> None:
-    """What an experiment's file says of its search is not for one trial."""
-    with flag_override(config, ["struct", "readonly"], False):
-        for key in _OF_A_SEARCH:
-            config[key] = None
 
 
 @contextmanager

@@ -5,19 +5,17 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
-from optuna.pruners import BasePruner
 from sqlalchemy.exc import OperationalError
 
 from hpo.ending import NoneCompleted
 from hpo.errors import HpoError
-from hpo.experiment.checks import check_config
+from hpo.experiment.checks import check_budgets, check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import OF_A_DISK, check_new, unwritable
 from hpo.experiment.experiment import Experiment
@@ -26,20 +24,17 @@ from hpo.records import DataSource, State
 from hpo.search.batches import BatchStream
 from hpo.search.budget import Budget, Limits
 from hpo.search.check import read_checked_space
-from hpo.search.constraint_check import Constraints, read_constraints
+from hpo.search.constraint_check import read_constraints
 from hpo.search.dry_run import describe
 from hpo.search.held_out import test_best
 from hpo.search.loop import Search
-from hpo.search.plan import Plan, plan
+from hpo.search.method import Method
+from hpo.search.plan import plan
 from hpo.search.preflight import preflight
-from hpo.search.proposals import Proposals
 from hpo.search.pruner import build_pruner
-from hpo.search.sampler import SamplerChoice, build_sampler
-from hpo.search.samples import random_samples
+from hpo.search.sampler import build_sampler
 from hpo.search.stream import Stream
-from hpo.search.study import Study
-from hpo.search.tree import SearchSpace
-from hpo.search.warm_start import WarmStart, read_warm_start
+from hpo.search.warm_start import read_warm_start
 from hpo.terminal import show
 
 
@@ -58,15 +53,16 @@ def sweep(
     gc.freeze()
     space = read_checked_space(config, arguments, context.config_loader)
     check_config(config)
+    check_budgets(config)
     choice = build_sampler(sampler_config, space, config.random_seed)
-    pruner = build_pruner(config.pruner, objectives(config))
     planned = plan(config, space, choice, context.config_loader)
     constraints = read_constraints(config, space, planned)
     warm = read_warm_start(config.warm_start, space, objectives(config))
+    method = Method(space, choice, planned, constraints, warm, build_pruner(config.pruner, objectives(config)))
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = space.sweeps
     if config.dry_run:
-        show(describe(config, space, choice, planned, constraints.hard.broken))
+        show(describe(config, method))
         return
     check_new(config)
     with _closing(launcher):
@@ -80,75 +76,30 @@ def sweep(
             )
             # before the experiment is: trials that still run are part of it
             with _closing(stream):
-                how = _How(space, choice, planned, pruner, constraints, warm)
-                _run(config, how, stream, experiment)
+                _run(config, method, stream, experiment)
     finish(experiment)
 
 
-@dataclass(frozen=True)
-class _How:
-    """What a search goes by, all of it checked."""
-
-    space: SearchSpace
-    choice: SamplerChoice
-    planned: Plan
-    pruner: BasePruner | None
-    constraints: Constraints
-    warm: WarmStart
-
-
-def _run(config: DictConfig, how: _How, stream: Stream, experiment: Experiment) -> None:
-    _say(config, how, experiment)
-    space, planned = how.space, how.planned
-    fixed = (*space.fixed, *experiment.fixed_overrides())
-    study = Study(
-        how.choice.sampler_for,
-        space,
-        experiment.objectives,
-        experiment.paths.study_db,
-        experiment.paths.experiment_id,
-        how.pruner,
-    )
-    proposals = Proposals(
-        study,
-        planned.points,
-        config.duplicates,
-        is_all=planned.is_all,
-        broken=how.constraints.hard.broken,
-        drawn=lambda number: random_samples(space, number),
-    )
+def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experiment) -> None:
+    for said in method.said(config.total_trials):
+        experiment.say(said)
+    fixed = (*method.space.fixed, *experiment.fixed_overrides())
+    study = method.study(experiment.objectives, experiment.paths.study_db, experiment.paths.experiment_id)
     try:
-        for proposal, values in study.add(how.warm.trials):
-            proposals.known(proposal, values)
         Search(
             study,
             stream,
             experiment,
-            proposals,
+            method.proposals(study, config),
             Budget(Limits.of(config), experiment.objectives),
             fixed=fixed,
-            total_trials=planned.total_trials,
+            total_trials=method.planned.total_trials,
             concurrent_trials=config.concurrent_trials,
-            soft=how.constraints.soft,
+            soft=method.constraints.soft,
         ).run()
     finally:
         study.close()
     test_best(experiment, stream, fixed)
-
-
-def _say(config: DictConfig, how: _How, experiment: Experiment) -> None:
-    for argument in how.space.pinned:
-        experiment.say(f"{argument}: pinned by the command line, it leaves the search space")
-    if not how.space.parameters and config.total_trials > 1:
-        experiment.say(f"nothing is searched: all {config.total_trials} trials have the configured values")
-    for said in how.planned.said:
-        experiment.say(said)
-    if how.warm.said is not None:
-        experiment.say(how.warm.said)
-    choice = how.choice
-    if how.constraints.soft and not choice.heeds_constraints:
-        sampler = choice.algorithm.name if choice.algorithm else type(choice.sampler_for(0)).__name__
-        experiment.say(f"{sampler} proposes without regard to soft_constraints; what breaks one is never the best")
 
 
 @contextmanager

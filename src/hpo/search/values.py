@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
 from typing import Any
@@ -11,10 +10,8 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from hpo.errors import ConfigError
+from hpo.keys import all_keys, exists, nearest
 from hpo.records import Value
-
-_NUM_NEAREST = 3
-_HIDDEN = ("hydra", "search_space")
 
 
 def plain_key(key: str) -> str:
@@ -42,7 +39,7 @@ class Values:
         self._otherwise = {
             name: options[name] if name in options else _selected(config, name)
             for name in self._searched
-            if name in options or _exists(config, name)
+            if name in options or exists(config, name)
             if not any(name.startswith(f"{group}.") for group in searched & options.keys())
         }
         unknown = set(names) - self.known_of(names, config, keys)
@@ -66,7 +63,7 @@ class Values:
     def known_of(names: Collection[str], config: DictConfig, keys: Collection[str]) -> frozenset[str]:
         """Those of the names that are keys of the space or the configuration."""
         known = {plain_key(key) for key in keys} | _options(config).keys()
-        return frozenset(name for name in names if name in known or _exists(config, name))
+        return frozenset(name for name in names if name in known or exists(config, name))
 
     def of(self, params: Mapping[str, Value]) -> dict[str, Any] | None:
         """The values for a proposal; None when one of them is an option's that it has not chosen."""
@@ -85,7 +82,7 @@ class Values:
         trial = OmegaConf.masked_copy(self._config, [str(key) for key in self._config if key != "hydra"])
         with flag_override(trial, ["struct", "readonly"], False):
             for key, value in proposed.items():
-                if key not in self._groups and _exists(trial, key):
+                if key not in self._groups and exists(trial, key):
                     OmegaConf.update(trial, key, value, merge=False)
         return trial
 
@@ -107,17 +104,6 @@ def _selected(config: DictConfig, name: str) -> Any:
     return value.name if isinstance(value, Enum) else value
 
 
-def _exists(config: DictConfig, name: str) -> bool:
-    parent, _, leaf = name.rpartition(".")
-    try:
-        node = OmegaConf.select(config, parent) if parent else config
-    except OmegaConfBaseException:
-        return False
-    if OmegaConf.is_list(node):
-        return leaf.isdigit() and int(leaf) < len(node)
-    return OmegaConf.is_dict(node) and leaf in node
-
-
 def _is_interpolated(config: DictConfig, name: str) -> bool:
     """Whether the value of a key is taken from elsewhere: itself, something that holds it, or something in it."""
     node: Any = OmegaConf.to_container(config, resolve=False)
@@ -137,16 +123,5 @@ def _texts(node: Any) -> Iterator[str]:
 
 
 def _unknown(name: str, config: DictConfig, searched: Collection[str]) -> str:
-    known = sorted({*searched, *_options(config), *_keys(OmegaConf.to_container(config, resolve=False))})
-    nearest = difflib.get_close_matches(name, known, n=_NUM_NEAREST, cutoff=0.5)
-    hint = f"; the nearest are: {', '.join(nearest)}" if nearest else ""
+    hint = nearest(name, [*searched, *_options(config), *all_keys(config)])
     return f"neither the search space nor the configuration has a key {name}{hint}"
-
-
-def _keys(node: Any, prefix: str = "") -> Iterator[str]:
-    for key, value in node.items():
-        name = f"{prefix}{key}"
-        if name not in _HIDDEN:
-            yield name
-            if isinstance(value, dict):
-                yield from _keys(value, f"{name}.")

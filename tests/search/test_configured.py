@@ -4,7 +4,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hpo.search.proposals import configured_values
+from hpo.search.configured import configured_values
 from hpo.search.tree import SearchSpace
 
 

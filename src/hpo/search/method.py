@@ -1,0 +1,64 @@
+"""What a search goes by, all of it read and checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import DictConfig
+from optuna.pruners import BasePruner
+
+from hpo.objectives import Objective
+from hpo.search.constraint_check import Constraints
+from hpo.search.plan import Plan
+from hpo.search.proposals import Proposals
+from hpo.search.sampler import SamplerChoice
+from hpo.search.samples import random_samples
+from hpo.search.study import Study
+from hpo.search.tree import SearchSpace
+from hpo.search.warm_start import WarmStart
+
+
+@dataclass(frozen=True)
+class Method:
+    """A search that runs and one that is only shown go by the same."""
+
+    space: SearchSpace
+    choice: SamplerChoice
+    planned: Plan
+    constraints: Constraints
+    warm: WarmStart = field(default_factory=WarmStart)
+    pruner: BasePruner | None = None
+
+    def study(self, objectives: tuple[Objective, ...], path: Path | None = None, name: str = "hpo") -> Study:
+        """A new study, empty; `path=None` keeps nothing."""
+        return Study(self.choice.sampler_for, self.space, objectives, path, name, self.pruner)
+
+    def proposals(self, study: Study, config: DictConfig) -> Proposals:
+        """The proposals of a new study, which gets the trials that the search starts from."""
+        proposals = Proposals(
+            study,
+            self.planned.points,
+            config.duplicates,
+            is_all=self.planned.is_all,
+            broken=self.constraints.hard.broken,
+            drawn=lambda number: random_samples(self.space, number),
+        )
+        for proposal, values in study.add(self.warm.trials):
+            proposals.known(proposal, values)
+        return proposals
+
+    def said(self, total_trials: int) -> Iterator[str]:
+        """What the user is told before the first trial."""
+        for argument in self.space.pinned:
+            yield f"{argument}: pinned by the command line, it leaves the search space"
+        if not self.space.parameters and total_trials > 1:
+            yield f"nothing is searched: all {total_trials} trials have the configured values"
+        yield from self.planned.said
+        if self.warm.said is not None:
+            yield self.warm.said
+        if self.constraints.soft and not self.choice.heeds_constraints:
+            algorithm = self.choice.algorithm
+            name = algorithm.name if algorithm else type(self.choice.sampler_for(0)).__name__
+            yield f"{name} proposes without regard to soft_constraints; what breaks one is never the best"
