@@ -87,6 +87,7 @@ class ForeignSweep:
             if key in self._given:
                 fixed.append(self._given[key])
             elif override.key_or_group in self._searched and _is_value(override):
+                # _is_value has seen that it is one, which mypy does not know
                 params[override.key_or_group] = override.value()  # type: ignore[assignment]
             else:
                 fixed.append(str(override.input_line))

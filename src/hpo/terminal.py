@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import TextIO
 
 _STDOUT, _STDERR = 1, 2
 
@@ -43,7 +44,7 @@ def abandon() -> None:
     os.close(nowhere)
 
 
-class TerminalHandler(logging.StreamHandler):  # type: ignore[type-arg]
+class TerminalHandler(logging.StreamHandler[TextIO]):
     """Shows log records on standard output, bare, for as long as somebody reads it."""
 
     def __init__(self) -> None:

@@ -97,7 +97,7 @@ class _Loaded:
         self._task_function, callbacks, whitelist, name, resolvers = cloudpickle.loads(surroundings.job)
         _hydra.restore(name, resolvers)
         self._config: DictConfig = pickle.loads(template)
-        # no trial composes again, and a loader holds every configuration it has read
+        # no trial composes again, and a loader holds every configuration it has read; Hydra wants one by its type
         self._context = HydraContext(None, callbacks, whitelist)  # type: ignore[arg-type]
         self._is_foreign = not execution.is_run_config(self._config)
         self._plain_job: _plain_job.PlainJob | None = None
@@ -138,7 +138,7 @@ def _settle(surroundings: Surroundings) -> None:
     sys.argv[:] = surroundings.arguments
     open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
-        # what a trial printed must be there when it dies
+        # what a trial printed must be there when it dies; typed as TextIO, they are TextIOWrapper
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     # a crash in C leaves the Python lines that led to it
     faulthandler.enable()
@@ -157,7 +157,8 @@ def _write_into(directory: Path) -> None:
 def _leave() -> None:
     """What the interpreter does at its end, but for taking every module apart."""
     with contextlib.suppress(Exception):
-        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
+        # waits for threads that are no daemons; the interpreter's own, and so without a type
+        threading._shutdown()  # type: ignore[attr-defined]
     with contextlib.suppress(Exception):
         atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

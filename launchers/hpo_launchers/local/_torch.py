@@ -32,7 +32,8 @@ def import_torchmetrics(name: str = "torchmetrics") -> ModuleType:
     if _SCIPY_SIGNAL in sys.modules:
         return importlib.import_module(name)
     stand_in = ModuleType(_SCIPY_SIGNAL)
-    stand_in.hamming = None  # type: ignore[attr-defined]  # that name
+    # the name that is imported from it; a ModuleType declares none
+    stand_in.hamming = None  # type: ignore[attr-defined]
     sys.modules[_SCIPY_SIGNAL] = stand_in
     try:
         return importlib.import_module(name)

@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 class LocalLauncherConf:
     _target_: str = "hpo_launchers.local.plugin.LocalLauncher"
 
-    # trials that run at the same time; null means one for each core
+    # trials that run at the same time; null means one for each core. OmegaConf resolves the text to the type
     concurrency: int | None = "${oc.select:concurrent_trials,null}"  # type: ignore[assignment]
 
     # forkserver: a server imports what trials need, and each trial is forked from it, in milliseconds

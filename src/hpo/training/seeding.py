@@ -45,6 +45,6 @@ def rng_state() -> dict[str, Any]:
 
 
 def _cuda_states() -> list[torch.Tensor]:
-    # asking for them where CUDA is unused would start it
+    # asking for them where CUDA is unused would start it; torch has no types for the question
     is_used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return torch.cuda.get_rng_state_all() if is_used else []

@@ -147,6 +147,7 @@ def build_model(config: DictConfig, device: torch.device) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model_config must give a torch.nn.Module, but gives a {type(model).__name__}")
     if config.train_config.channels_last:
+        # torch's declared overloads have no memory_format together with a device
         return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
     return model.to(device)
 

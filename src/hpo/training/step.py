@@ -119,7 +119,7 @@ class TrainingStep:
         """Add the gradients of `loss`, scaled where the precision needs it."""
         if self._scaler is not None:
             loss = self._scaler.scale(loss)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch declares no types for it
 
     def update(self, optimizer: Optimizer) -> None:
         """Clip the gradients of the optimizer's parameters where that is configured, and let it step."""

@@ -23,7 +23,7 @@ def moving_average(model: nn.Module, decay: float | None) -> AveragedModel | Non
         return None
     if not 0 < decay < 1:
         raise ConfigError(f"train_config.ema_decay={decay} must lie between 0 and 1, both excluded")
-    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch declares no types for it
     return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
