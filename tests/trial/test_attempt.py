@@ -15,12 +15,11 @@ from omegaconf import DictConfig
 
 from hpo.config import Direction
 from hpo.errors import TrialError
-from hpo.objectives import objectives
 from hpo.paths import TrialPaths
 from hpo.records import Ended, Event, Report, Started, State, Stop
 from hpo.trial import outcome
 from hpo.trial.attempt import TEST_TASK, run_attempt
-from hpo.trial.link import NullLink, current_link
+from hpo.trial.link import NullLink
 from tests.trial.conftest import TASKS
 from tests.trial.example_tasks import Spy
 
@@ -296,31 +295,3 @@ def test_an_outcome_reads_back_as_it_ended(config_of: Make, paths: TrialPaths) -
     assert back is not None
     assert (back.state, back.reason, back.traceback) == (end.state, end.reason, end.traceback)
     assert back.time == pytest.approx(end.time, abs=0.001)
-
-
-def test_reports_are_the_records_in_which_no_objective_is_unmeasured(config_of: Make, paths: TrialPaths) -> None:
-    wanted = objectives(config_of("raises"))
-    assert outcome.read_reports(3, paths, wanted) == []
-    paths.results.write_text(
-        json.dumps(
-            [
-                {"loss": math.nan, "current_iteration": 5, "train_loss": 1.0},
-                {"loss": 0.5, "current_iteration": 10, "train_loss": math.nan},
-                {"current_iteration": 15, "f1": 1.0},
-            ]
-        )
-    )
-
-    found = outcome.read_reports(3, paths, wanted)
-
-    assert [(report.number, report.step) for report in found] == [(3, 10), (3, 15)]
-    paths.results.write_text("[{")
-    assert outcome.read_reports(3, paths, wanted) == []
-
-
-def test_without_a_launcher_of_ours_nobody_listens() -> None:
-    link = current_link.get()
-
-    assert isinstance(link, NullLink)
-    assert link.send(Ended(0, State.FAIL)) is None  # type: ignore[func-returns-value]
-    assert link.stop_requested() is None

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from omegaconf import DictConfig
 
 from hpo.errors import TrialError
+from hpo.objectives import objectives
+from hpo.paths import TrialPaths
+from hpo.trial import outcome
 from hpo.trial.outcome import numbers, writable
 
 
@@ -19,3 +26,25 @@ def test_what_is_no_number_is_no_metric(value: Any) -> None:
 def test_a_text_that_is_too_long_keeps_its_ends_and_one_that_cannot_be_encoded_is_spelled() -> None:
     assert writable("a" * 10 + "b" * 10, 4) == "aa [... 16 characters ...] bb"
     assert writable("bad \udcff", 100) == "bad \\udcff"
+
+
+def test_reports_are_the_records_in_which_no_objective_is_unmeasured(
+    config_of: Callable[..., DictConfig], paths: TrialPaths
+) -> None:
+    wanted = objectives(config_of("raises"))
+    assert outcome.read_reports(3, paths, wanted) == []
+    paths.results.write_text(
+        json.dumps(
+            [
+                {"loss": math.nan, "current_iteration": 5, "train_loss": 1.0},
+                {"loss": 0.5, "current_iteration": 10, "train_loss": math.nan},
+                {"current_iteration": 15, "f1": 1.0},
+            ]
+        )
+    )
+
+    found = outcome.read_reports(3, paths, wanted)
+
+    assert [(report.number, report.step) for report in found] == [(3, 10), (3, 15)]
+    paths.results.write_text("[{")
+    assert outcome.read_reports(3, paths, wanted) == []
