@@ -157,24 +157,10 @@ def test_limits_that_only_a_search_has_are_nothing_to_a_single_run(tmp_path: Pat
     assert run.trials("state") == [("COMPLETE",)]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["timeout_s=0"], "timeout_s=0.0 must be above 0"),
-        (["timeout_s=5", "trial_timeout_s=6"], "trial_timeout_s=6.0 is longer than timeout_s=5.0"),
-        (["max_failure_rate=1.5"], "max_failure_rate=1.5 must be below 1"),
-        (["max_failure_rate=0.5", "total_trials=5"], "failure_window=20 is longer than total_trials=5"),
-        (["max_stale_trials=50"], "max_stale_trials=50 is never reached with total_trials=30"),
-        (["target_value=nan"], "target_value=nan must be a finite number"),
-        (["target_value=1", "+optim_metrics.other=max"], "target_value=1.0 is for one objective"),
-        (["fail_fast_trials=0"], "fail_fast_trials=0 must be at least 1"),
-    ],
-)
-def test_budgets_that_contradict_each_other_are_errors_before_anything_starts(
-    tmp_path: Path, arguments: list[str], complaint: str
-) -> None:
-    run = run_hpo(tmp_path, "+experiment=quadratic", "--multirun", *arguments)
+def test_budgets_that_contradict_each_other_are_errors_before_anything_starts(tmp_path: Path) -> None:
+    run = run_hpo(tmp_path, "+experiment=quadratic", "--multirun", "timeout_s=5", "trial_timeout_s=6")
 
     assert run.status == 2
-    assert complaint in run.stderr
+    assert "trial_timeout_s=6.0 is longer than timeout_s=5.0 of the search" in run.stderr
+    assert "Traceback" not in run.stderr
     assert not run.experiment_dir.exists()

@@ -173,8 +173,6 @@ def test_another_sweeper_says_that_it_keeps_none(hpo: Hpo) -> None:
             "['task.x < 1', '1 / (task.y - 5) < 1']",
             "constraints[1]: 1 / (task.y - 5) < 1\ncannot be evaluated for",
         ),
-        ("['task.x > 9']", "constraints: no trial could be run"),
-        ("['__import__(1)']", "constraints[0]: the expression '__import__(1)' cannot be read"),
         ("[{_target_: os.system}]", "constraints[0]._target_ is 'os.system', which is not declared as allowed"),
         ("[{_target_: hpo.nix}]", "constraints[0] (hpo.nix) cannot be imported"),
     ],

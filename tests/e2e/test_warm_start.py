@@ -63,23 +63,10 @@ def test_trials_outside_the_new_space_are_left_out_and_counted(tmp_path: Path, e
     assert f"warm_start: {len(inside)} of the 12 finished trials" in run.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["task.x=choice(1.0,2.0)", "try_defaults_first=false"], "task.x is FloatDistribution"),
-        (["optim_metrics.loss=max"], "its directions are minimize, and those of optim_metrics maximize"),
-        (["+optim_metrics.other=min"], "its directions are minimize, and"),
-        (["optim_metrics.loss=null", "+optim_metrics.other=min"], "it optimizes loss, and this search other"),
-        (["warm_start=nowhere"], "warm_start=nowhere has no study"),
-        (["warm_start='sqlite:///nothing.db'"], "cannot be opened: there is no file nothing.db"),
-    ],
-)
-def test_a_study_that_does_not_agree_is_an_error_before_anything_starts(
-    tmp_path: Path, earlier: Run, arguments: list[str], complaint: str
-) -> None:
-    run = run_hpo(tmp_path, *QUADRATIC, f"warm_start={earlier.paths.root}", *arguments)
+def test_a_study_that_does_not_agree_is_an_error_before_anything_starts(tmp_path: Path, earlier: Run) -> None:
+    run = run_hpo(tmp_path, *QUADRATIC, f"warm_start={earlier.paths.root}", "optim_metrics.loss=max")
 
     assert run.status == 2
-    assert complaint in run.stderr
+    assert "its directions are minimize, and those of optim_metrics maximize" in run.stderr
     assert "Traceback" not in run.stderr
     assert not run.experiment_dir.exists()

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import DictConfig
 
 from hpo.errors import ConfigError, TargetError
-from hpo.experiment.checks import check_config
+from hpo.experiment.checks import check_budgets, check_config
 
 Make = Callable[..., DictConfig]
 
@@ -36,6 +36,8 @@ Make = Callable[..., DictConfig]
         ("experiment_id", "..", "experiment_id='..' must be a plain file name"),
         ("experiment_id", "a b", "experiment_id='a b' must be a plain file name"),
         ("experiment_id", "a\n", "must be a plain file name"),
+        ("timeout_s", 0.0, "timeout_s=0.0 must be above 0"),
+        ("fail_fast_trials", 0, "fail_fast_trials=0 must be at least 1"),
         ("device", "tpu", "device='tpu' is not known"),
         ("model_config", {"width": "???"}, "these keys need a value: model_config.width"),
         ("model_config", {"width": "${nowhere}"}, "model_config.width: Interpolation key 'nowhere' not found"),
@@ -71,3 +73,36 @@ def test_the_smallest_that_makes_sense_passes(quadratic: Make, key: str, value: 
 def test_targets_are_checked_as_well(quadratic: Make) -> None:
     with pytest.raises(TargetError, match=r"recorder\.mine\._target_ is 'os\.system'"):
         check_config(quadratic(recorder={"mine": {"_target_": "os.system"}}))
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"timeout_s": 5.0, "trial_timeout_s": 6.0}, "trial_timeout_s=6.0 is longer than timeout_s=5.0"),
+        ({"max_failure_rate": 1.5}, "max_failure_rate=1.5 must be below 1"),
+        ({"max_failure_rate": 0.5, "total_trials": 5}, "failure_window=20 is longer than total_trials=5"),
+        ({"max_stale_trials": 50}, "max_stale_trials=50 is never reached with total_trials=30"),
+        ({"target_value": float("nan")}, "target_value=nan must be a finite number"),
+        (
+            {"target_value": 1.0, "optim_metrics": {"loss": "min", "other": "max"}},
+            "target_value=1.0 is for one objective, but optim_metrics has 2: loss, other",
+        ),
+    ],
+    ids=str,
+)
+def test_limits_of_a_search_that_contradict_each_other_are_told(
+    quadratic: Make, values: dict[str, Any], complaint: str
+) -> None:
+    config = quadratic(**values)
+    check_config(config)
+
+    with pytest.raises(ConfigError) as caught:
+        check_budgets(config)
+
+    assert complaint in str(caught.value)
+
+
+def test_limits_that_go_together_pass(quadratic: Make) -> None:
+    limits = {"timeout_s": 6.0, "trial_timeout_s": 6.0, "max_failure_rate": 0.5, "max_stale_trials": 29}
+
+    check_budgets(quadratic(**limits, target_value=0.0))

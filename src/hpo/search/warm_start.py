@@ -16,11 +16,14 @@ from hpo.errors import ConfigError
 from hpo.experiment import sqlite
 from hpo.objectives import Objective
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
-from hpo.search.tree import SearchSpace
+from hpo.records import Value
+from hpo.search.tree import Parameter, SearchSpace
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _OF_CONSTRAINTS = "constraints"
 _OF_THE_DUPLICATE = "duplicate_of"
+# no parameter has this value, not even one that may be null
+_NONE = object()
 
 
 @dataclass(frozen=True)
@@ -115,21 +118,23 @@ def _agree(there: BaseDistribution, here: BaseDistribution) -> bool:
 
 def _taken(trial: FrozenTrial, space: SearchSpace) -> FrozenTrial | None:
     """The trial as one of this space; None where it is not."""
-    distributions = space.distributions
-    wanted = []
-    for parameter, _ in space.chosen(lambda each: (trial.params[each.name],) if each.name in trial.params else ()):
-        if parameter.distribution is not None:
-            wanted.append(parameter.name)
-            if not parameter.holds(trial.params[parameter.name]):
-                return None
-    roots = {each.name for each in space.parameters if each.distribution is not None}
-    if not roots <= set(wanted) or set(wanted) != trial.params.keys():
+    lacking: list[str] = []
+
+    def values_of(parameter: Parameter) -> tuple[Value, ...]:
+        value = trial.params.get(parameter.name, _NONE)
+        if parameter.holds(value):
+            return (parameter.canonical(value),)
+        lacking.append(parameter.name)
+        return ()
+
+    params = {each.name: value for each, value in space.chosen(values_of) if each.distribution is not None}
+    if lacking or params.keys() != trial.params.keys():
         return None
     return create_trial(
         state=trial.state,
         values=trial.values,
-        params={name: trial.params[name] for name in wanted},
-        distributions={name: distributions[name] for name in wanted},
+        params=params,
+        distributions={name: space.distributions[name] for name in params},
         intermediate_values=trial.intermediate_values,
         user_attrs=trial.user_attrs | {"warm_start": trial.number},
         system_attrs={key: value for key, value in trial.system_attrs.items() if key.startswith(_OF_CONSTRAINTS)},
