@@ -32,6 +32,13 @@ class Duplicates(Enum):
     reuse = "reuse"
 
 
+class Center(Enum):
+    """What stands for the values of several replicates."""
+
+    mean = "mean"
+    median = "median"
+
+
 class Verbose(Enum):
     """What the terminal shows: a line per trial event, or the summary alone."""
 
@@ -136,6 +143,10 @@ class RunConfig:
     tensorboard: bool = True
 
     # --- search ---
+    # how many seeds each configuration is run with, one after the other, as one trial
+    num_replicates: int = 1
+    # what their metrics, the objectives among them, are combined to: mean or median
+    combine_replicates: Center = Center.mean
     # what is optimized: metric -> min or max (null leaves one out); the first one chooses the best iteration;
     # with none at all it is val_loss
     optim_metrics: dict[str, Direction | None] = field(default_factory=dict)

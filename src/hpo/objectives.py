@@ -14,6 +14,7 @@ from hpo.errors import ObjectiveError
 _PROGRESS = frozenset(
     ("best_iteration", "current_epoch", "current_iteration", "epochs", "learning_rate", "total_steps")
 )
+_SPREAD = "_std"
 DEFAULT = {"val_loss": Direction.min}
 
 
@@ -30,6 +31,11 @@ class Objective:
 
     def is_better(self, value: float, than: float) -> bool:
         return value < than if self.direction is Direction.min else value > than
+
+
+def spread_name(name: str) -> str:
+    """The name of a metric's standard deviation over the replicates of a trial."""
+    return f"{name}{_SPREAD}"
 
 
 def objectives(config: DictConfig) -> tuple[Objective, ...]:

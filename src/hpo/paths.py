@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EXPERIMENT_PREFIX = "experiment_"
+REPLICATE_PREFIX = "replicate_"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,15 @@ class TrialPaths:
     """The files of one trial: `<trial_id>/` in the experiment's directory."""
 
     root: Path
+
+    def replicate(self, index: int) -> TrialPaths:
+        """The directory of one replicate, laid out as a trial's."""
+        return TrialPaths(self.root / f"{REPLICATE_PREFIX}{index}")
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The directory, and those in it that a trial finds made."""
+        return self.root, self.best_checkpoints, self.checkpoints, self.dashboard
 
     @property
     def best_checkpoints(self) -> Path:

@@ -77,11 +77,25 @@ class Started:
 
 @dataclass(frozen=True)
 class Report:
-    """The metrics of one evaluation at `step`."""
+    """The metrics of one evaluation at `step`, in the replicate of that index."""
 
     number: int
     step: int
     metrics: Mapping[str, float]
+    time: float = field(default_factory=time.time)
+    replicate: int = 0
+
+
+@dataclass(frozen=True)
+class ReplicateEnded:
+    """A trial came to an end with one of its seeds, and may go on with the next: as Ended."""
+
+    number: int
+    replicate: int
+    random_seed: int
+    state: State
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reason: str | None = None
     time: float = field(default_factory=time.time)
 
 
@@ -89,8 +103,9 @@ class Report:
 class Ended:
     """A trial came to its end: `metrics` at the best iteration, `reason` in one line, `traceback` in full.
 
-    `result` is Hydra's JobReturn where the launcher has one. `is_feasible` is False where a soft constraint is
-    broken: the trial is never among the best.
+    Of a trial with replicates the metrics are what stands for theirs, and `<objective>_std` says how far they lie
+    apart. `result` is Hydra's JobReturn where the launcher has one. `is_feasible` is False where a soft constraint
+    is broken: the trial is never among the best.
     """
 
     number: int
@@ -103,7 +118,7 @@ class Ended:
     is_feasible: bool = True
 
 
-Event = Started | Report | Ended
+Event = Started | Report | ReplicateEnded | Ended
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import sys
+import threading
 import warnings
 from typing import Any
 
@@ -113,3 +114,24 @@ class BrokenAtTheEnd(Spy):
 class Broken:
     def __init__(self, info: Any) -> None:
         raise RuntimeError("no such sink")
+
+
+def by_seed(trial: Trial, losses: dict[int, float], seed: int) -> dict[str, float]:
+    """The loss of each replicate by its index; NaN fails, None raises. Reports twice, with a checkpoint."""
+    index = int(trial.dir.root.name.rpartition("_")[2])
+    assert seed == trial.config.random_seed
+    loss = losses[index]
+    if loss is None:
+        raise ValueError("no luck")
+    for step in (1, 2):
+        trial.save({"seed": seed}, step, best=step == 1)
+        trial.report({"loss": loss + 1.0 / step - 0.5, "step": step}, step)
+        if trial.should_stop():
+            break
+    return {"loss": loss, "f1": float(index)}
+
+
+def waits_for_ever(trial: Trial) -> None:
+    if not trial.dir.root.name.endswith("_0"):
+        threading.Event().wait()
+    trial.report({"loss": 1.0}, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -16,29 +15,15 @@ from omegaconf import DictConfig
 from hpo.config import Direction
 from hpo.errors import TrialError
 from hpo.paths import TrialPaths
-from hpo.records import Ended, Event, Report, Started, State, Stop
+from hpo.records import Ended, Report, Started, State, Stop
 from hpo.trial import outcome
 from hpo.trial.attempt import TEST_TASK, run_attempt
 from hpo.trial.link import NullLink
 from tests.trial.conftest import TASKS
 from tests.trial.example_tasks import Spy
+from tests.trial.links import Collecting
 
 Make = Callable[..., DictConfig]
-
-
-class Collecting:
-    """A link that keeps what goes up, and asks to stop after so many events."""
-
-    def __init__(self, stop_after: float = math.inf, why: Stop = Stop.PRUNE) -> None:
-        self.events: list[Event] = []
-        self.why = why
-        self.stop_after = stop_after
-
-    def send(self, event: Event) -> None:
-        self.events.append(event)
-
-    def stop_requested(self) -> Stop | None:
-        return self.why if len(self.events) >= self.stop_after else None
 
 
 def noted(paths: TrialPaths) -> dict[str, Any]:

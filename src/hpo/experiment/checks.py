@@ -20,6 +20,7 @@ from hpo.targets import check_targets
 _AT_LEAST = {
     "total_trials": 1,
     "concurrent_trials": 1,
+    "num_replicates": 1,
     "keep_n_checkpoints": 0,
     "random_seed": 0,
     "num_worst_images": 0,

@@ -29,6 +29,8 @@ _HASHED = (
     "train_config",
     "metrics",
     "optim_metrics",
+    "num_replicates",
+    "combine_replicates",
     "random_seed",
     "amp",
     "deterministic",

@@ -25,6 +25,7 @@ _OF_THE_EXPERIMENT = frozenset(
     (
         *("experiment", "experiment_dir", "experiment_id", "name", "tags", "notes", "verbose", "dry_run"),
         *("total_trials", "concurrent_trials", "search_space", "optim_metrics", "device"),
+        *("num_replicates", "combine_replicates"),
         *("pruner", "search_algo", "try_defaults_first", "duplicates", "grid_bins", "enqueue"),
         *("timeout_s", "trial_timeout_s", "target_value", "max_stale_trials"),
         *("max_failure_rate", "failure_window", "fail_fast_trials"),

@@ -6,8 +6,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from hpo.trial import outcome
 from hpo.trial.handle import TrialHandle
 from hpo.trial.link import Link, current_link
 from hpo.trial.metadata import Metadata, replace_text, timestamp
+from hpo.trial.replicates import test_replicates, train_replicates
 from hpo.trial.time_limit import time_limit
+from hpo.trial.train_log import train_log
 
 logger = logging.getLogger("hpo.train")
 
@@ -41,7 +43,6 @@ CHECK_TASK = "check_task"
 RUN_CHECK = f"++run_task={CHECK_TASK}"
 """The override that selects it."""
 
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -96,10 +97,10 @@ def finish(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths, lin
     trial = TrialHandle(config, paths, metadata, link)
     is_test = config.run_task == TEST_TASK
     error: BaseException | None = None
-    with _train_log(paths):
+    with train_log(paths):
         try:
             with time_limit(None if is_test else config.trial_timeout_s):
-                ended = _test(trial) if is_test else _train(trial, values, metadata)
+                ended = _test(trial, link) if is_test else _train(trial, values, metadata, link)
         except (Exception, SystemExit) as raised:
             error, ended = raised, outcome.failed(trial.number, raised)
             is_mistake = isinstance(raised, HpoError)
@@ -113,7 +114,7 @@ def finish(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths, lin
     return ended
 
 
-def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata) -> Ended:
+def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata, link: Link) -> Ended:
     info = TrialInfo(
         number=trial.number,
         trial_id=metadata["trial_id"],
@@ -125,10 +126,11 @@ def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata) ->
     trial.recorders = _build_recorders(trial.config, info)
     metrics: Mapping[str, float] = {}
     try:
-        ended = _returned(trial)
+        if trial.config.num_replicates > 1:
+            ended = train_replicates(trial, metadata, link, run_attempt)
+        else:
+            ended = _returned(trial)
         metrics = ended.metrics
-        if metrics and not trial.has_reported:
-            trial.log(metrics)
         if ended.reason is not None:
             logger.info(ended.reason)
         return ended
@@ -138,10 +140,15 @@ def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata) ->
 
 def _returned(trial: TrialHandle) -> Ended:
     value = _call(trial)
-    return outcome.returned(trial.number, value, trial.best, trial.objectives, trial.obeyed)
+    ended = outcome.returned(trial.number, value, trial.best, trial.objectives, trial.obeyed)
+    if ended.metrics and not trial.has_reported:
+        trial.log(ended.metrics)
+    return ended
 
 
-def _test(trial: TrialHandle) -> Ended:
+def _test(trial: TrialHandle, link: Link) -> Ended:
+    if trial.config.num_replicates > 1:
+        return test_replicates(trial, link, run_attempt)
     return Ended(trial.number, State.COMPLETE, outcome.as_metrics(_call(trial), None, trial.objectives))
 
 
@@ -199,20 +206,3 @@ def _device(config: DictConfig) -> str:
     """What the trial was given: the launcher lets it see one CUDA device, or none."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return f"cuda:{visible}" if config.device != "cpu" and visible not in ("", "-1") else "cpu"
-
-
-@contextmanager
-def _train_log(paths: TrialPaths) -> Iterator[None]:
-    """Everything that is logged in this process goes to train.log."""
-    handler = logging.FileHandler(paths.log, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-        root.removeHandler(handler)
-        handler.close()

@@ -47,16 +47,16 @@ class Checkpoints:
             os.fsync(file.fileno())
         before_rename()
         if best:
-            self._publish_best(temporary, iteration)
+            publish(temporary, self._paths.best_checkpoint(iteration))
         temporary.replace(target)
-        for old in _by_iteration(self._paths.checkpoints)[self._keep_n :]:
+        for old in by_iteration(self._paths.checkpoints)[self._keep_n :]:
             old.unlink()
 
     def restore(self) -> dict[str, Any] | None:
         """The newest checkpoint that loads, with its tensors on the CPU; None when there is none."""
         import torch
 
-        found = [*_by_iteration(self._paths.checkpoints), *_by_iteration(self._paths.best_checkpoints)]
+        found = [*by_iteration(self._paths.checkpoints), *by_iteration(self._paths.best_checkpoints)]
         for path in sorted(found, key=iteration_of, reverse=True):
             try:
                 state: dict[str, Any] = torch.load(path, map_location="cpu")
@@ -66,19 +66,19 @@ class Checkpoints:
                 return state
         return None
 
-    def _publish_best(self, written: Path, iteration: int) -> None:
-        """Give the file a second name in best_checkpoints, by a hard link where the filesystem has them."""
-        target = self._paths.best_checkpoint(iteration)
-        temporary = target.with_name(f".{target.name}.tmp")
-        temporary.unlink(missing_ok=True)
-        try:
-            temporary.hardlink_to(written)
-        except OSError:
-            shutil.copyfile(written, temporary)
-        temporary.replace(target)
-        for old in _by_iteration(self._paths.best_checkpoints):
-            if old != target:
-                old.unlink()
+
+def publish(written: Path, target: Path) -> None:
+    """Give a file a second name, as the only checkpoint of its folder; by a hard link where there are such."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.hardlink_to(written)
+    except OSError:
+        shutil.copyfile(written, temporary)
+    temporary.replace(target)
+    for old in by_iteration(target.parent):
+        if old != target:
+            old.unlink()
 
 
 def loadable(value: Any, key: str = "state") -> Any:
@@ -121,6 +121,6 @@ def iteration_of(path: Path) -> int:
     return int(found.group(1)) if found else -1
 
 
-def _by_iteration(folder: Path) -> list[Path]:
+def by_iteration(folder: Path) -> list[Path]:
     """The checkpoints in a folder, newest first."""
     return sorted(folder.glob("*.pt"), key=iteration_of, reverse=True)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections.abc import ItemsView
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ class Metadata:
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
+
+    def items(self) -> ItemsView[str, Any]:
+        return self._values.items()
 
     def get(self, key: str, default: Any = None) -> Any:
         return self._values.get(key, default)

@@ -15,14 +15,13 @@ from hpo.records import Ended, Report, State, Stop
 from hpo.trial.metadata import Metadata, seconds, timestamp
 from hpo.trial.protocol import Finish
 
-OUTCOME, TEST_OUTCOME = "outcome", "test_outcome"
+OUTCOME, TEST_OUTCOME = OUTCOMES = "outcome", "test_outcome"
 
 _OF_A_WORKER = "Original Traceback (most recent call last):"
 _MAX_REASON_CHARACTERS = 1_000
 _MAX_TRACEBACK_CHARACTERS = 100_000
 
-
-_OBEYED = {Stop.PRUNE: "stopped by the pruner", Stop.PAUSE: "stopped, to be continued"}
+OBEYED = {Stop.PRUNE: "stopped by the pruner", Stop.PAUSE: "stopped, to be continued"}
 
 
 def returned(
@@ -40,7 +39,7 @@ def returned(
     finish = value if isinstance(value, Finish) else None
     if finish is None and obeyed is not None:
         metrics = {} if value is None and best is None else as_metrics(value, best, objectives)
-        return Ended(number, obeyed.state, metrics, reason=_OBEYED[obeyed])
+        return Ended(number, obeyed.state, metrics, reason=OBEYED[obeyed])
     metrics = as_metrics(finish.metrics if finish else value, best, objectives)
     if finish is not None and finish.state is not State.COMPLETE:
         return Ended(number, finish.state, metrics, reason=finish.reason)
@@ -148,14 +147,16 @@ def read(number: int, paths: TrialPaths, *, key: str) -> Ended | None:
     )
 
 
-def read_reports(number: int, paths: TrialPaths, objectives: Sequence[Objective]) -> list[Report]:
+def read_reports(
+    number: int, paths: TrialPaths, objectives: Sequence[Objective], replicate: int = 0
+) -> list[Report]:
     """The evaluations in results.json: the records in which no objective stands as not measured."""
     try:
         records = json.loads(paths.results.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return []
     return [
-        Report(number, int(record.get("current_iteration", index)), record)
+        Report(number, int(record.get("current_iteration", index)), record, replicate=replicate)
         for index, record in enumerate(records, start=1)
         if not any(math.isnan(record.get(objective.name, 0.0)) for objective in objectives)
     ]
