@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 import hpo
 from hpo.errors import HpoError
 from hpo.experiment.experiment import Experiment
-from hpo.records import Ended, Report, Started, State, TrialSpec
+from hpo.records import Ended, ReplicateEnded, Report, Started, State, TrialSpec
 from tests.conftest import new_experiment
 
 Quadratic = Callable[..., DictConfig]
@@ -116,8 +116,31 @@ def test_the_dataframes_have_a_row_for_each_trial_and_for_each_evaluation(quadra
     assert (frame["params_task.x"].tolist(), frame["loss"].tolist()[0]) == ([0.0, 1.0], 3.0)
     assert frame["duration_s"].tolist() == [2.5, 2.5]
     reports = saved.reports()
-    assert list(reports.columns) == ["number", "step", "time", "loss", "reason", "metrics_step"]
+    assert list(reports.columns) == ["number", "replicate", "step", "time", "loss", "reason", "metrics_step"]
     assert (len(reports), len(saved.reports(0)), len(saved.reports(1))) == (1, 1, 0)
+
+
+def test_the_replicates_are_rows_of_a_dataframe_of_their_own(quadratic: Quadratic) -> None:
+    pytest.importorskip("pandas")
+    writer = new_experiment(quadratic(num_replicates=2))
+    for number in (0, 1):
+        writer.prepare(TrialSpec(number, params={"task.x": float(number)}))
+        for index in (0, 1):
+            writer.record(Report(number, 1, {"loss": 2.0}, replicate=index))
+            writer.record(ReplicateEnded(number, index, 40 + index, State.COMPLETE, {"loss": 2.0, "ended": index}))
+        writer.record(Ended(number, State.COMPLETE, {"loss": 2.0, "loss_std": 0.0}))
+    writer.close(State.COMPLETE)
+    saved = hpo.load(writer.paths.root)
+
+    frame = saved.replicates()
+    assert list(frame.columns) == [
+        *("number", "replicate", "random_seed", "state", "loss", "metrics_ended", "ended", "reason"),
+    ]
+    assert frame["random_seed"].tolist() == [40, 41, 40, 41]
+    assert len(saved.replicates(1)) == 2
+    assert saved.reports(1)["replicate"].tolist() == [0, 1]
+    assert "loss = 2 ± 0 (2 replicates)" in writer.progress.summary()
+    assert "replicate 1 (random_seed 41) COMPLETE: loss=2" in writer.paths.log.read_text()
 
 
 def test_without_pandas_the_error_has_the_line_that_installs_it(
@@ -128,6 +151,6 @@ def test_without_pandas_the_error_has_the_line_that_installs_it(
     monkeypatch.setitem(sys.modules, "pandas", None)
     saved: Any = hpo.load(writer.paths.root)
 
-    for ask in (saved.dataframe, saved.reports):
+    for ask in (saved.dataframe, saved.reports, saved.replicates):
         with pytest.raises(HpoError, match=r"pip install 'hpo\[analysis\]'"):
             ask()

@@ -8,17 +8,19 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hpo import frames
 from hpo.config import Direction
-from hpo.errors import ExperimentError, HpoError
+from hpo.errors import ExperimentError
 from hpo.objectives import Objective
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths, TrialPaths
 from hpo.records import State, Value
+from hpo.stored import json_of, time_of
 
 if TYPE_CHECKING:
     import pandas
@@ -144,26 +146,21 @@ class SavedExperiment:
 
         Needs pandas: `pip install 'hpo[analysis]'`.
         """
-        frame = _pandas()
-        rows = [_columns(trial) for trial in self.trials]
-        return frame.DataFrame(rows, columns=_ordered(rows, first=_FIRST, last=_LAST))
+        return frames.of_trials(self.trials)
 
     def reports(self, number: int | None = None) -> pandas.DataFrame:
-        """One row an evaluation, of one trial or of all: number, step, time, and its metrics. Needs pandas."""
-        frame = _pandas()
-        of_one = "" if number is None else " AND number = ?"
-        with self._reading() as connection:
-            found = connection.execute(
-                "SELECT number, step, time, metrics FROM reports WHERE experiment_id = ?"
-                f"{of_one} ORDER BY number, step, id",
-                (self.experiment_id, *(() if number is None else (number,))),
-            ).fetchall()
-        rows = [
-            {"number": row["number"], "step": row["step"], "time": _time(row["time"])}
-            | _apart(_json(row["metrics"]), _REPORT)
-            for row in found
-        ]
-        return frame.DataFrame(rows, columns=_ordered(rows, first=_REPORT, last=()))
+        """One row an evaluation, of one trial or of all: number, replicate, step, time, and its metrics.
+
+        Needs pandas.
+        """
+        return frames.of_reports(self._rows("reports", number, "number, replicate, step, id"))
+
+    def replicates(self, number: int | None = None) -> pandas.DataFrame:
+        """One row a replicate that has ended, of one trial or of all: its seed, state, metrics and the rest.
+
+        Needs pandas.
+        """
+        return frames.of_replicates(self._rows("replicates", number, "number, replicate"))
 
     @property
     def _paths(self) -> ExperimentPaths:
@@ -177,6 +174,14 @@ class SavedExperiment:
         if row is None:
             raise ExperimentError(f"{self._paths.state_db} has no experiment {self.experiment_id}")
         return row[0]
+
+    def _rows(self, table: str, number: int | None, order: str) -> list[sqlite3.Row]:
+        of_one = "" if number is None else " AND number = ?"
+        with self._reading() as connection:
+            return connection.execute(
+                f"SELECT * FROM {table} WHERE experiment_id = ?{of_one} ORDER BY {order}",
+                (self.experiment_id, *(() if number is None else (number,))),
+            ).fetchall()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -192,47 +197,24 @@ class SavedExperiment:
             raise ExperimentError(f"the state database {path} cannot be read: {error}") from error
 
     def _trial(self, row: sqlite3.Row, objectives: Sequence[Objective]) -> SavedTrial:
-        metrics = _json(row["metrics"])
+        metrics = json_of(row["metrics"])
         known = [objective.name in metrics for objective in objectives]
         return SavedTrial(
             number=row["number"],
             trial_id=row["trial_id"],
             state=State(row["state"]),
-            params=_json(row["params"]),
+            params=json_of(row["params"]),
             metrics=metrics,
-            test_metrics=_json(row["test_metrics"]),
+            test_metrics=json_of(row["test_metrics"]),
             values=tuple(float(metrics[objective.name]) for objective in objectives) if all(known) else (),
             is_feasible=bool(row["is_feasible"]),
             directory=self._paths.trial(row["trial_id"]).root,
             config=json.loads(row["config"]) if row["config"] is not None else None,
             reason=row["reason"],
             traceback=row["traceback"],
-            started=_time(row["started_at"]),
-            ended=_time(row["ended_at"]),
+            started=time_of(row["started_at"]),
+            ended=time_of(row["ended_at"]),
         )
-
-
-_FIRST = ("number", "trial_id", "state")
-_LAST = ("is_feasible", "started", "ended", "duration_s", "reason", "directory")
-_REPORT = ("number", "step", "time")
-
-
-def _columns(trial: SavedTrial) -> dict[str, Any]:
-    own = {name: getattr(trial, name) for name in (*_FIRST, *_LAST)}
-    own |= {"state": trial.state.value, "directory": str(trial.directory)}
-    params = {f"params_{key}": value for key, value in trial.params.items()}
-    return own | params | _apart({**trial.metrics, **trial.test_metrics}, (*_FIRST, *_LAST))
-
-
-def _apart(metrics: Mapping[str, float], taken: Sequence[str]) -> dict[str, float]:
-    """The metrics; one with the name of another column is spelled `metrics_<name>`."""
-    return {f"metrics_{name}" if name in taken else name: value for name, value in metrics.items()}
-
-
-def _ordered(rows: Sequence[Mapping[str, Any]], *, first: Sequence[str], last: Sequence[str]) -> list[str]:
-    between = dict.fromkeys(name for row in rows for name in row if name not in (*first, *last))
-    searched = [name for name in between if name.startswith("params_")]
-    return [*first, *searched, *(name for name in between if name not in searched), *last]
 
 
 def _is_able(trial: SavedTrial) -> bool:
@@ -257,24 +239,6 @@ def _dominates(one: SavedTrial, other: SavedTrial, objectives: Sequence[Objectiv
     triples = list(zip(objectives, one.values, other.values, strict=True))
     is_worse = any(objective.is_better(theirs, ours) for objective, ours, theirs in triples)
     return not is_worse and any(objective.is_better(ours, theirs) for objective, ours, theirs in triples)
-
-
-def _json(text: str | None) -> dict[str, Any]:
-    return dict(json.loads(text)) if text is not None else {}
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC) if text is not None else None
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ModuleNotFoundError as error:
-        raise HpoError(
-            f"dataframes need {error.name}, which is not installed: pip install 'hpo[analysis]'"
-        ) from error
-    return pandas
 
 
 def _not_there(directory: Path) -> str:

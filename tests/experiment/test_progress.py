@@ -10,7 +10,7 @@ from hpo.config import Direction
 from hpo.experiment.progress import Progress
 from hpo.objectives import Objective
 from hpo.paths import ExperimentPaths
-from hpo.records import DataSource, Ended, Started, State, TrialSpec
+from hpo.records import DataSource, Ended, ReplicateEnded, Started, State, TrialSpec
 
 LOSS = Objective("val_loss", Direction.min)
 ACCURACY = Objective("val_accuracy", Direction.max)
@@ -120,6 +120,20 @@ def test_the_summary_shows_best_parameters_metric_directory_and_counts() -> None
         "  0000_ab  0.5       0.9           optimizer_config=sgd lr=0.0",
         "everything is in /x/experiment_1901_aa90",
     ]
+
+
+def test_the_values_of_replicates_are_shown_with_their_spread() -> None:
+    made = progress(LOSS, ACCURACY, num_trials=2)
+    for index, state in enumerate((State.COMPLETE, State.FAIL)):
+        line = made.replicate_ended(ReplicateEnded(0, index, 40 + index, state, {"val_loss": 0.5}, reason="no"))
+        assert line == f"trial 0000_ab replicate {index} (random_seed {40 + index}) {state.value}: no"
+    made.ended(complete(0, val_loss=0.5, val_accuracy=0.9, val_loss_std=0.125, val_accuracy_std=0.0625))
+    made.ended(complete(1, val_loss=0.25, val_accuracy=0.8, val_loss_std=7.0))
+
+    summary = made.summary().splitlines()
+    assert "  val_loss = 0.25" in summary, "a metric of that name is no spread where there are no replicates"
+    assert "  val_accuracy = 0.9 ± 0.0625 (2 replicates)" in summary
+    assert "  0000_ab  0.5 ± 0.125  0.9 ± 0.0625  optimizer_config=sgd lr=0.0" in summary
 
 
 def test_a_long_pareto_set_is_cut_and_says_where_the_rest_is() -> None:

@@ -167,7 +167,7 @@ def test_pandas_and_sqlalchemy_read_times_and_numbers_as_such(db: StateDB, path:
 
     assert table["ended_at"][0] == pd.Timestamp("2023-11-14 22:13:20.25")
     assert table["number"].dtype.kind == "i"
-    assert set(sa.inspect(engine).get_table_names()) == {"experiments", "trials", "reports"}
+    assert set(sa.inspect(engine).get_table_names()) == {"experiments", "trials", "replicates", "reports"}
     engine.dispose()
 
 

@@ -92,3 +92,9 @@ def test_trials_follow_one_another_in_one_process(info, tmp_path):
         recorder.close({"loss": 1.0})
         (run,) = (record.run for record in written(trial) if record.HasField("run"))
         assert (run.project, run.display_name) == ("given", trial.trial_id)
+
+
+def test_a_replicate_has_a_run_of_its_own(info):
+    WandbRun(replace(info, trial_id="0003_1f3a/replicate_1")).close({"val_loss": 1.48})
+    (run,) = (record.run for record in written(info) if record.HasField("run"))
+    assert (run.run_id, run.display_name) == ("1901_aa90-0003_1f3a-replicate_1", "0003_1f3a/replicate_1")

@@ -10,7 +10,7 @@ from optuna import pruners
 from hpo.config import Direction
 from hpo.errors import ConfigError
 from hpo.objectives import Objective
-from hpo.search.pruner import build_pruner
+from hpo.search.pruner import build_pruner, said_of
 from tests.conftest import REPOSITORY
 
 LOSS = Objective("val_loss", Direction.min)
@@ -22,6 +22,7 @@ GROUPS = {
     "hyperband": pruners.HyperbandPruner,
     "patient": pruners.PatientPruner,
     "threshold": pruners.ThresholdPruner,
+    "wilcoxon": pruners.WilcoxonPruner,
 }
 
 
@@ -35,7 +36,7 @@ def test_every_group_builds_the_pruner_of_its_name(name: str) -> None:
     with initialize_config_module("hpo.conf", job_name="hpo"):
         config = compose("default_config", overrides=overrides)
 
-    assert type(build_pruner(config.pruner, [LOSS])) is GROUPS[name]
+    assert type(build_pruner(config.pruner, [LOSS], num_replicates=5)) is GROUPS[name]
 
 
 def test_the_default_prunes_nothing() -> None:
@@ -73,3 +74,41 @@ def test_what_cannot_be_a_pruner_is_an_error_that_says_why(node: object, said: s
 
     with pytest.raises(ConfigError, match=said):
         build_pruner(config.pruner, [LOSS])
+
+
+def test_a_pruner_that_compares_replicates_needs_some() -> None:
+    node = OmegaConf.create({"_target_": "optuna.pruners.WilcoxonPruner"})
+
+    with pytest.raises(ConfigError, match=r"WilcoxonPruner\) compares the replicates .*num_replicates=1: set"):
+        build_pruner(node, [LOSS])
+
+
+def test_a_pruner_whose_package_is_missing_is_an_error_with_the_line_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hpo.search.pruner.find_spec", lambda name: None)
+    node = OmegaConf.create({"_target_": "optuna.pruners.WilcoxonPruner"})
+
+    with pytest.raises(ConfigError, match=r"needs the package scipy: pip install 'hpo\[samplers\]'"):
+        build_pruner(node, [LOSS], num_replicates=5)
+
+
+@pytest.mark.parametrize(
+    ("num_replicates", "options", "is_idle"),
+    [
+        (4, {}, True),
+        (5, {}, False),
+        (3, {"p_threshold": 0.3}, False),
+        (5, {"n_startup_steps": 5}, True),
+        (8, {"p_threshold": 0.0}, True),
+    ],
+)
+def test_a_pruner_that_can_spare_no_replicate_is_told(
+    num_replicates: int, options: dict[str, float], is_idle: bool
+) -> None:
+    node = OmegaConf.create({"_target_": "optuna.pruners.WilcoxonPruner", **options})
+    said = said_of(build_pruner(node, [LOSS], num_replicates), num_replicates)
+
+    assert (said is not None) == is_idle
+    if said is not None:
+        assert f"num_replicates={num_replicates}" in said

@@ -24,7 +24,7 @@ from hpo.objectives import objective_values, objectives
 from hpo.opened import note_opened
 from hpo.overrides import encode
 from hpo.paths import TrialPaths
-from hpo.records import DataSource, Ended, Event, Report, Started, State, TrialSpec, Value
+from hpo.records import DataSource, Ended, Event, ReplicateEnded, Report, Started, State, TrialSpec, Value
 from hpo.resolved import plain, to_yaml
 from hpo.trial.metadata import Metadata
 from hpo.trial.outcome import note_death
@@ -84,7 +84,7 @@ class Experiment:
         """Make the trial's directory and row; the spec that comes back knows its directory."""
         name = trial_id(spec.number, self._digest, spec.params)
         paths = self.paths.trial(name)
-        for folder in (paths.root, paths.best_checkpoints, paths.checkpoints, paths.dashboard):
+        for folder in paths.folders:
             folder.mkdir()
         Metadata(paths.metadata, {}).update(
             trial_id=name,
@@ -124,6 +124,9 @@ class Experiment:
         elif isinstance(event, Report):
             self._reports.append(event)
             objective_values(self.objectives, event.metrics)
+        elif isinstance(event, ReplicateEnded):
+            self._db.add_replicate(event)
+            LOGGER.info(self.progress.replicate_ended(event))
         else:
             if event.state is State.COMPLETE:
                 objective_values(self.objectives, event.metrics)
@@ -204,12 +207,13 @@ class Experiment:
     def say_what_starts(self, config: DictConfig) -> None:
         """The first line of mp.log and of the terminal, and what must be said of the data."""
         LOGGER.info(
-            "experiment %s in %s: %s trial%s, %s at a time",
+            "experiment %s in %s: %s trial%s, %s at a time%s",
             self.paths.experiment_id,
             self.paths.root,
             config.total_trials,
             "s" * (config.total_trials > 1),
             config.concurrent_trials,
+            f", {config.num_replicates} replicates of each" if config.num_replicates > 1 else "",
         )
         if self._source is not None and self._source.warning is not None:
             LOGGER.warning("WARNING: %s", self._source.warning)

@@ -11,10 +11,10 @@ from typing import Any
 
 from hpo.config import Direction
 from hpo.experiment.pareto import ParetoSet
-from hpo.objectives import Objective
+from hpo.objectives import Objective, spread_name
 from hpo.overrides import encode
 from hpo.paths import ExperimentPaths
-from hpo.records import DataSource, Ended, Started, State, TrialSpec, Value
+from hpo.records import DataSource, Ended, ReplicateEnded, Started, State, TrialSpec, Value
 
 _SHOWN_DIGITS = 5
 _MAX_ROWS = 20
@@ -32,6 +32,7 @@ class TrialProgress:
     metrics: Mapping[str, float] | None = None
     test_metrics: Mapping[str, float] | None = None
     reason: str | None = None
+    num_replicates: int = 0
 
 
 class Progress:
@@ -59,6 +60,14 @@ class Progress:
         return (
             f"trial {trial.trial_id} started on {event.device} (pid {event.pid}): "
             f"{_spelled(trial.params)} | {self.counts()}"
+        )
+
+    def replicate_ended(self, event: ReplicateEnded) -> str:
+        self._set(event.number, num_replicates=self._trials[event.number].num_replicates + 1)
+        said = event.reason if event.reason else self._shown(event.metrics)
+        return (
+            f"trial {self.trial_id(event.number)} replicate {event.replicate} (random_seed {event.random_seed}) "
+            f"{event.state.value}: {said}"
         )
 
     def ended(self, event: Ended) -> tuple[int, str]:
@@ -146,7 +155,7 @@ class Progress:
         trial = self._trials[number]
         lines = [
             f"best trial by {objective.name}: {trial.trial_id}",
-            f"  {objective.name} = {_number(self._value(number, objective))}",
+            f"  {objective.name} = {self._shown_value(number, objective)}{_replicates(trial)}",
         ]
         lines += [f"  {override}" for override in encode(trial.params)]
         if trial.test_metrics:
@@ -164,7 +173,7 @@ class Progress:
         names = [objective.name for objective in self._objectives]
         rows = [("trial", *names, "parameters")]
         for number in numbers[:_MAX_ROWS]:
-            values = [_number(self._value(number, objective)) for objective in self._objectives]
+            values = [self._shown_value(number, objective) for objective in self._objectives]
             rows.append((self.trial_id(number), *values, _spelled(self.params(number))))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
         lines = [f"Pareto set: {len(numbers)} trial{'s' * (len(numbers) > 1)}"]
@@ -195,6 +204,13 @@ class Progress:
     def _value(self, number: int, objective: Objective) -> float:
         return float((self._trials[number].metrics or {}).get(objective.name, math.nan))
 
+    def _shown_value(self, number: int, objective: Objective) -> str:
+        """The value of an objective, and how far those of the replicates lie apart."""
+        value = _number(self._value(number, objective))
+        trial = self._trials[number]
+        spread = (trial.metrics or {}).get(spread_name(objective.name)) if trial.num_replicates else None
+        return value if spread is None else f"{value} ± {_number(spread)}"
+
     def _shown(self, metrics: Mapping[str, float]) -> str:
         """The objectives first, then the other validation metrics."""
         first = [objective.name for objective in self._objectives if objective.name in metrics]
@@ -205,6 +221,10 @@ class Progress:
         self._tally[self._trials[number].state] -= 1
         self._trials[number] = replace(self._trials[number], **changes)
         self._tally[self._trials[number].state] += 1
+
+
+def _replicates(trial: TrialProgress) -> str:
+    return f" ({trial.num_replicates} replicates)" if trial.num_replicates else ""
 
 
 def _spelled(params: Mapping[str, Value]) -> str:

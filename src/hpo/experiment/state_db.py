@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hpo.experiment import sqlite
-from hpo.records import Ended, Report, Started, State, TrialSpec
+from hpo.records import Ended, ReplicateEnded, Report, Started, State, TrialSpec
 from hpo.resolved import to_json
 
 metadata = sa.MetaData()
@@ -80,10 +80,24 @@ reports = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("experiment_id", sa.String, nullable=False),
     sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("replicate", sa.Integer, nullable=False, default=0),
     sa.Column("step", sa.Integer, nullable=False),
     sa.Column("metrics", sa.Text, nullable=False),  # JSON
     sa.Column("time", sa.DateTime, nullable=False),
-    sa.Index("reports_of_a_trial", "experiment_id", "number", "step"),
+    sa.Index("reports_of_a_trial", "experiment_id", "number", "replicate", "step"),
+)
+
+replicates = sa.Table(
+    "replicates",
+    metadata,
+    sa.Column("experiment_id", sa.String, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("replicate", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("random_seed", sa.Integer, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("metrics", sa.Text, nullable=False),  # JSON; at the best iteration
+    sa.Column("reason", sa.Text),
+    sa.Column("ended_at", sa.DateTime, nullable=False),
 )
 
 
@@ -150,6 +164,7 @@ class StateDB:
             {
                 "experiment_id": self._experiment_id,
                 "number": report.number,
+                "replicate": report.replicate,
                 "step": report.step,
                 "metrics": to_json(dict(report.metrics)),
                 "time": _utc(report.time),
@@ -159,6 +174,20 @@ class StateDB:
         if rows:
             with self._engine.begin() as connection:
                 connection.execute(_INSERT_REPORT, rows)
+
+    def add_replicate(self, ended: ReplicateEnded) -> None:
+        row = {
+            "experiment_id": self._experiment_id,
+            "number": ended.number,
+            "replicate": ended.replicate,
+            "random_seed": ended.random_seed,
+            "state": ended.state.value,
+            "metrics": to_json(dict(ended.metrics)),
+            "reason": ended.reason,
+            "ended_at": _utc(ended.time),
+        }
+        with self._engine.begin() as connection:
+            connection.execute(_INSERT_REPLICATE, row)
 
     def end_trial(self, ended: Ended) -> None:
         self._update(
@@ -192,6 +221,7 @@ class StateDB:
 
 _INSERT_TRIAL = trials.insert()
 _INSERT_REPORT = reports.insert()
+_INSERT_REPLICATE = replicates.insert()
 _SET_BEST_TRIALS = (
     experiments.update()
     .where(experiments.c.experiment_id == sa.bindparam("of_experiment"))

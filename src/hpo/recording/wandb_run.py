@@ -42,7 +42,8 @@ class WandbRun:
             project=project or info.config.get("name") or DEFAULT_PROJECT,
             entity=entity,
             dir=Path(info.directory),
-            id=f"{experiment_id}-{info.trial_id}",
+            # a replicate's has a slash, which wandb does not take
+            id=f"{experiment_id}-{info.trial_id}".replace("/", "-"),
             name=info.trial_id,
             group=experiment_id,
             tags=tuple(info.config.get("tags") or ()),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -12,7 +13,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hpo.errors import HpoError
 from hpo.experiment.experiment import Experiment
-from hpo.records import Ended, Event, Started, State, Stop, TrialSpec
+from hpo.objectives import Objective
+from hpo.paths import TrialPaths
+from hpo.records import Ended, Event, ReplicateEnded, Started, State, Stop, TrialSpec
 from hpo.search.stream import Hear
 from hpo.trial import outcome
 from hpo.trial.attempt import RUN_TEST
@@ -82,7 +85,22 @@ class BatchStream:
             time=seconds(metadata["started_at"]),
         )
         ended = outcome.read(spec.number, paths, key=outcome.OUTCOME) or _unfinished(spec.number, result)
-        return [started, *outcome.read_reports(spec.number, paths, self._experiment.objectives), ended]
+        objectives = self._experiment.objectives
+        replicates = list(_replicates(spec.number, paths, objectives))
+        return [started, *(replicates or outcome.read_reports(spec.number, paths, objectives)), ended]
+
+
+def _replicates(number: int, paths: TrialPaths, objectives: Sequence[Objective]) -> Iterator[Event]:
+    """What the replicates of a trial reported, and how each ended that came to its end."""
+    for index in count():
+        directory = paths.replicate(index)
+        if not directory.root.is_dir():
+            return
+        yield from outcome.read_reports(number, directory, objectives, index)
+        ended = outcome.read(number, directory, key=outcome.OUTCOME)
+        if ended is not None:
+            seed = Metadata.of(directory)["random_seed"]
+            yield ReplicateEnded(number, index, seed, ended.state, ended.metrics, ended.reason, ended.time)
 
 
 def _unfinished(number: int, result: JobReturn) -> Ended:

@@ -37,9 +37,10 @@ def describe(config: DictConfig, method: Method) -> str:
         digest = f" (SHA-256 {source.digest[:12]}...)" if source.digest else ""
         lines += ["data:", f"  {source.name}{digest}"]
         lines += [f"  WARNING: {source.warning}"] if source.warning else []
-    lines += method.said(config.total_trials)
+    lines += method.said(config.total_trials, config.num_replicates)
     shown = min(total, _NUM_PROPOSALS)
-    lines.append(f"first {shown} of {total} trials, {config.concurrent_trials} at a time:")
+    each = f", {config.num_replicates} replicates of each" if config.num_replicates > 1 else ""
+    lines.append(f"first {shown} of {total} trials, {config.concurrent_trials} at a time{each}:")
     proposals = method.proposals(method.study(wanted), config)
     while shown and proposals.exhausted is None:
         proposed = proposals.next()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from hpo.experiment.experiment import Experiment
-from hpo.objectives import objective_values
+from hpo.objectives import objective_values, spread_name
 from hpo.overrides import encode
-from hpo.records import Ended, Event, Report, Started, State, Stop, TrialSpec
+from hpo.records import Ended, Event, ReplicateEnded, Report, Started, State, Stop, TrialSpec
 from hpo.search.budget import Budget
 from hpo.search.proposals import Proposals, Rejected
 from hpo.search.soft_constraints import SoftConstraints
@@ -49,6 +51,7 @@ class Search:
         self._num_slots = min(stream.capacity, concurrent_trials)
         self._soft = soft
         self._missing: set[str] = set()
+        self._replicates: defaultdict[int, list[ReplicateEnded]] = defaultdict(list)
         self._num_ended = 0
         self._running: set[int] = set()
         self._stopped: set[int] = set()
@@ -104,12 +107,17 @@ class Search:
         if isinstance(event, Started):
             self._budget.started(event.number)
         elif isinstance(event, Report):
-            self._judge(event)
+            if event.replicate == 0 and not self._study.compares_replicates:
+                self._judge(event)
+        elif isinstance(event, ReplicateEnded):
+            self._replicates[event.number].append(event)
+            if event.state is State.COMPLETE and self._study.compares_replicates:
+                self._judge(event, step=event.replicate)
         elif isinstance(event, Ended):
             self._running.discard(event.number)
             is_complete = event.state is State.COMPLETE
             values = objective_values(self._experiment.objectives, event.metrics) if is_complete else ()
-            self._study.tell(event.number, event.state, values, violations)
+            self._study.tell(event.number, event.state, values, violations, self._attributes(event))
             self._proposals.heard(event, values, violations)
             self._num_ended += event.state.is_finished
             self._budget.ended(event, values[0] if values and event.is_feasible else None)
@@ -138,12 +146,25 @@ class Search:
             )
         return soft.violations(ended.metrics, self._experiment.progress.params(ended.number))
 
-    def _judge(self, report: Report) -> None:
-        value = objective_values(self._experiment.objectives, report.metrics)[0]
-        will_lose = self._study.report(report.number, value)
-        if will_lose and report.number not in self._stopped:
-            self._stopped.add(report.number)
-            self._stream.stop(report.number, Stop.PRUNE)
+    def _attributes(self, ended: Ended) -> Mapping[str, Any]:
+        """What the study keeps of a trial's replicates: seeds, objectives, and how far these lie apart."""
+        complete = [each for each in self._replicates.pop(ended.number, ()) if each.state is State.COMPLETE]
+        if not complete:
+            return {}
+        objectives = self._experiment.objectives
+        spreads = [spread_name(objective.name) for objective in objectives]
+        return {
+            "replicates": [objective_values(objectives, each.metrics) for each in complete],
+            "random_seeds": [each.random_seed for each in complete],
+            **{name: ended.metrics[name] for name in spreads if name in ended.metrics},
+        }
+
+    def _judge(self, event: Report | ReplicateEnded, step: int | None = None) -> None:
+        value = objective_values(self._experiment.objectives, event.metrics)[0]
+        will_lose = self._study.report(event.number, value, step)
+        if will_lose and event.number not in self._stopped:
+            self._stopped.add(event.number)
+            self._stream.stop(event.number, Stop.PRUNE)
         self._flush_if_due()
 
     def _flush_if_due(self) -> None:

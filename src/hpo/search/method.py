@@ -13,6 +13,7 @@ from hpo.objectives import Objective
 from hpo.search.constraint_check import Constraints
 from hpo.search.plan import Plan
 from hpo.search.proposals import Proposals
+from hpo.search.pruner import said_of
 from hpo.search.sampler import SamplerChoice
 from hpo.search.samples import random_samples
 from hpo.search.study import Study
@@ -49,13 +50,16 @@ class Method:
             proposals.known(proposal, values)
         return proposals
 
-    def said(self, total_trials: int) -> Iterator[str]:
+    def said(self, total_trials: int, num_replicates: int) -> Iterator[str]:
         """What the user is told before the first trial."""
         for argument in self.space.pinned:
             yield f"{argument}: pinned by the command line, it leaves the search space"
         if not self.space.parameters and total_trials > 1:
             yield f"nothing is searched: all {total_trials} trials have the configured values"
         yield from self.planned.said
+        of_pruner = said_of(self.pruner, num_replicates)
+        if of_pruner is not None:
+            yield of_pruner
         if self.warm.said is not None:
             yield self.warm.said
         if self.constraints.soft and not self.choice.heeds_constraints:

@@ -22,7 +22,7 @@ from optuna.search_space import IntersectionSearchSpace
 from hpo.errors import ConfigError
 from hpo.search.tree import SearchSpace
 
-_INSTALL = "pip install 'hpo[samplers]'"
+INSTALL_SAMPLERS = "pip install 'hpo[samplers]'"
 # Optuna imports these when the sampler first proposes, which is too late for a message before anything starts
 _NEEDED_PACKAGES = {"CmaEsSampler": "cmaes", "GPSampler": "scipy", "QMCSampler": "scipy"}
 
@@ -69,7 +69,7 @@ def build_sampler(node: DictConfig, space: SearchSpace, random_seed: int) -> Sam
     target = str(node.get("_target_"))
     needed = _NEEDED_PACKAGES.get(target.rpartition(".")[2])
     if needed is not None and find_spec(needed) is None:
-        raise ConfigError(f"hydra/sweeper/sampler: {target} needs the package {needed}: {_INSTALL}")
+        raise ConfigError(f"hydra/sweeper/sampler: {target} needs the package {needed}: {INSTALL_SAMPLERS}")
     seed = random_seed if node.get("seed") is None else int(node.seed)
     try:
         built = instantiate(node, _partial_=True)

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import optuna
-from optuna.pruners import BasePruner, NopPruner
+from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import RandomSampler
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
@@ -84,6 +85,11 @@ class Study:
         """How many trials have been proposed so far, and so the number of the next one."""
         return len(self._study.get_trials(deepcopy=False))
 
+    @property
+    def compares_replicates(self) -> bool:
+        """Whether the pruner judges a trial by its replicates, which are its steps, and not by evaluations."""
+        return isinstance(self._study.pruner, WilcoxonPruner)
+
     def add(self, trials: Iterable[FrozenTrial]) -> list[tuple[Proposal, Sequence[float]]]:
         """Add trials of an earlier study, which are on disk when this returns; as proposals, with their values."""
         added: list[tuple[Proposal, Sequence[float]]] = []
@@ -116,8 +122,10 @@ class Study:
             self._file.add(frozen)
         return Proposal(trial.number, params)
 
-    def report(self, number: int, value: float) -> bool:
+    def report(self, number: int, value: float, step: int | None = None) -> bool:
         """Note what the first objective was, and say whether the pruner gives the trial up.
+
+        `step` is the count of the trial's reports unless given.
 
         A study of several objectives takes no reports. They are on disk after the next `flush`.
         """
@@ -126,7 +134,8 @@ class Study:
         trial_id = self._trials[number]._trial_id
         frozen = self._memory.get_trial(trial_id)
         # in place: Optuna's own way copies all earlier values for each new one
-        step = len(frozen.intermediate_values) + 1
+        if step is None:
+            step = len(frozen.intermediate_values) + 1
         frozen.intermediate_values[step] = value
         if self._file:
             self._file.report(number, step, value)
@@ -138,9 +147,15 @@ class Study:
             self._file.flush()
 
     def tell(
-        self, number: int, state: State, values: Sequence[float], violations: Mapping[str, float] = _NONE
+        self,
+        number: int,
+        state: State,
+        values: Sequence[float],
+        violations: Mapping[str, float] = _NONE,
+        attributes: Mapping[str, Any] = _NONE,
     ) -> None:
-        """End a trial; on disk when this returns. `values` and `violations` count for COMPLETE alone.
+        """End a trial, with user attributes; on disk when this returns. `values` and `violations` count for
+        COMPLETE alone.
 
         A violation says by how much a soft constraint, as it is written, is broken; of one that is kept it is at
         most 0. A trial that waits to be continued stays as it is.
@@ -151,6 +166,8 @@ class Study:
         trial = self._trials.pop(number)
         for constraint, violation in violations.items():
             trial.set_constraint(constraint, violation)
+        for key, value in attributes.items():
+            trial.set_user_attr(key, value)
         told = list(values) if state is State.COMPLETE else None
         with _without_complaints_about_constraints():
             self._study.tell(trial, told, state=_OPTUNA_STATE[state])
@@ -171,10 +188,8 @@ class Study:
 
         Its user attributes say so: `state` is its own, and `attributes`.
         """
-        trial = self._trials[number]
-        for key, value in ({"state": state.value} | dict(attributes)).items():
-            trial.set_user_attr(key, value)
-        self.tell(number, State.COMPLETE if values else State.PRUNED_POOR_PERFORMANCE, values, violations)
+        told_as = State.COMPLETE if values else State.PRUNED_POOR_PERFORMANCE
+        self.tell(number, told_as, values, violations, {"state": state.value} | dict(attributes))
 
     def close(self) -> None:
         if self._file:

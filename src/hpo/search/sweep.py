@@ -58,7 +58,14 @@ def sweep(
     planned = plan(config, space, choice, context.config_loader)
     constraints = read_constraints(config, space, planned)
     warm = read_warm_start(config.warm_start, space, objectives(config))
-    method = Method(space, choice, planned, constraints, warm, build_pruner(config.pruner, objectives(config)))
+    method = Method(
+        space,
+        choice,
+        planned,
+        constraints,
+        warm,
+        build_pruner(config.pruner, objectives(config), config.num_replicates),
+    )
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = space.sweeps
     if config.dry_run:
@@ -81,7 +88,7 @@ def sweep(
 
 
 def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experiment) -> None:
-    for said in method.said(config.total_trials):
+    for said in method.said(config.total_trials, config.num_replicates):
         experiment.say(said)
     fixed = (*method.space.fixed, *experiment.fixed_overrides())
     study = method.study(experiment.objectives, experiment.paths.study_db, experiment.paths.experiment_id)

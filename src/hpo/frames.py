@@ -1,0 +1,80 @@
+"""An experiment's trials, replicates and reports as pandas dataframes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpo.errors import HpoError
+from hpo.stored import json_of, time_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    import pandas
+
+    from hpo.saved import SavedTrial
+
+_FIRST = ("number", "trial_id", "state")
+_LAST = ("is_feasible", "started", "ended", "duration_s", "reason", "directory")
+_REPORT = ("number", "replicate", "step", "time")
+_REPLICATE_FIRST = ("number", "replicate", "random_seed", "state")
+_REPLICATE_LAST = ("ended", "reason")
+
+
+def of_trials(trials: Sequence[SavedTrial]) -> pandas.DataFrame:
+    """One row a trial."""
+    return _frame([_of_trial(trial) for trial in trials], _FIRST, _LAST)
+
+
+def of_reports(rows: Sequence[sqlite3.Row]) -> pandas.DataFrame:
+    """One row an evaluation; `rows` are of the table `reports`."""
+    columns = [
+        {name: row[name] for name in _REPORT}
+        | {"time": time_of(row["time"])}
+        | _apart(json_of(row["metrics"]), _REPORT)
+        for row in rows
+    ]
+    return _frame(columns, _REPORT, ())
+
+
+def of_replicates(rows: Sequence[sqlite3.Row]) -> pandas.DataFrame:
+    """One row a replicate; `rows` are of the table `replicates`."""
+    taken = (*_REPLICATE_FIRST, *_REPLICATE_LAST)
+    columns = [
+        {name: row[name] for name in _REPLICATE_FIRST}
+        | {"ended": time_of(row["ended_at"]), "reason": row["reason"]}
+        | _apart(json_of(row["metrics"]), taken)
+        for row in rows
+    ]
+    return _frame(columns, _REPLICATE_FIRST, _REPLICATE_LAST)
+
+
+def _of_trial(trial: SavedTrial) -> dict[str, Any]:
+    own = {name: getattr(trial, name) for name in (*_FIRST, *_LAST)}
+    own |= {"state": trial.state.value, "directory": str(trial.directory)}
+    params = {f"params_{key}": value for key, value in trial.params.items()}
+    return own | params | _apart({**trial.metrics, **trial.test_metrics}, (*_FIRST, *_LAST))
+
+
+def _apart(metrics: Mapping[str, float], taken: Sequence[str]) -> dict[str, float]:
+    """The metrics; one with the name of another column is spelled `metrics_<name>`."""
+    return {f"metrics_{name}" if name in taken else name: value for name, value in metrics.items()}
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], first: Sequence[str], last: Sequence[str]) -> pandas.DataFrame:
+    """The columns in `first`, what was searched, metrics, and the columns in `last`."""
+    between = dict.fromkeys(name for row in rows for name in row if name not in (*first, *last))
+    searched = [name for name in between if name.startswith("params_")]
+    rest = [name for name in between if name not in searched]
+    return _pandas().DataFrame(rows, columns=[*first, *searched, *rest, *last])
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ModuleNotFoundError as error:
+        raise HpoError(
+            f"dataframes need {error.name}, which is not installed: pip install 'hpo[analysis]'"
+        ) from error
+    return pandas
