@@ -61,7 +61,7 @@ def test_an_experiment_of_which_no_trial_completed_comes_back(multirun: bool) ->
 def test_a_dry_run_shows_the_space_and_opens_nothing(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert hpo.run("quadratic", QUIET, dry_run=True) is None  # type: ignore[func-returns-value]
 
-    assert "task.x: FloatDistribution" in capfd.readouterr().out
+    assert "task.x: -5.0 to 5.0\n" in capfd.readouterr().out
     assert list(folder.iterdir()) == []
 
 

@@ -70,7 +70,7 @@ class ForeignSweep:
             )
         ignored = [key for key in _OF_OUR_SWEEPER if config[key]]
         if ignored:
-            self._experiment.warn(f"{', '.join(ignored)}: hydra/sweeper=hpo alone minds that")
+            self._experiment.warn(f"{', '.join(ignored)}: without effect here, they need hydra/sweeper=hpo")
         sqlite.prepare(self._experiment.paths.study_db)
         _let_optuna_log_into_ours()
 

@@ -187,9 +187,11 @@ class SavedExperiment:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that cannot write, and so never makes the experiment wait."""
         path = self._paths.state_db
+        # nobody has it open: nothing but the file is read, and no file is left beside it
+        alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
         try:
             with closing(
-                sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)
+                sqlite3.connect(f"{path.as_uri()}?mode=ro{alone}", uri=True, timeout=_BUSY_TIMEOUT_S)
             ) as connection:
                 connection.row_factory = sqlite3.Row
                 yield connection

@@ -43,7 +43,7 @@ def test_it_shows_the_proposals_that_the_search_would_make(quadratic: Make) -> N
 
     for number in range(5):
         assert f"  {number}: {' '.join(encode(study.ask().params))}" in shown.splitlines()
-    assert "task.x: FloatDistribution(high=5.0" in shown
+    assert "task.x: -5.0 to 5.0\n" in shown
     assert "loss: min" in shown
     assert "first 5 of 30 trials, 2 at a time" in shown
 

@@ -86,7 +86,7 @@ def test_a_grid_larger_than_the_budget_is_drawn_from_by_the_seed() -> None:
         (True, "grid_bins=True must be"),
         ({"momentum": 2.5}, "grid_bins.momentum=2.5 must be"),
         ({"size": 3}, "size is no range of the search space; there are: momentum"),
-        (None, "search_space: momentum\n  a grid needs choices or a range with a step"),
+        (None, "search_space: momentum\n  is a range (0.0 to 0.9), not a list of values: say with grid_bins"),
     ],
 )
 def test_what_makes_no_grid_is_an_error(bins: Any, complaint: str) -> None:

@@ -134,7 +134,7 @@ def test_a_sampler_whose_package_is_missing_says_what_to_install(
 
 
 def test_an_option_that_the_sampler_lacks_and_a_target_that_is_no_sampler_are_errors() -> None:
-    with pytest.raises(ConfigError, match=r"hydra/sweeper/sampler: optuna.samplers.RandomSampler: .*'speed'"):
+    with pytest.raises(ConfigError, match=r"sampler \(optuna.samplers.RandomSampler: .*'speed'; it takes: .*seed"):
         build_sampler(node(speed=3), SPACE, 1)
     with pytest.raises(ConfigError, match="must be an Optuna sampler, but is"):
         build_sampler(OmegaConf.create({"_target_": "optuna.pruners.NopPruner"}), SPACE, 1)

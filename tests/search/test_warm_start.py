@@ -91,9 +91,13 @@ def test_a_trial_without_what_its_option_opens_is_left_out(url: str) -> None:
 @pytest.mark.parametrize(
     ("space", "objectives", "complaint"),
     [
-        (SPACE | {"x": CategoricalDistribution([0.0, 1.0])}, LOSS, "x is FloatDistribution"),
-        (SPACE | {"x": FloatDistribution(0.1, 1.0, log=True)}, LOSS, "x is FloatDistribution"),
-        (SPACE | {"kind": CategoricalDistribution(["a"])}, LOSS, "kind is CategoricalDistribution"),
+        (SPACE | {"x": CategoricalDistribution([0.0, 1.0])}, LOSS, "x has 0.0 to 1.0 there and 0.0, 1.0 here"),
+        (
+            SPACE | {"x": FloatDistribution(0.1, 1.0, log=True)},
+            LOSS,
+            "x has 0.0 to 1.0 there and 0.1 to 1.0 (log) here",
+        ),
+        (SPACE | {"kind": CategoricalDistribution(["a"])}, LOSS, "kind has a, b there and a here"),
         ({"z": SPACE["x"]}, LOSS, "no parameter is the same: there are x, kind there"),
         (
             SPACE,

@@ -111,7 +111,7 @@ class Experiment:
         self._db.add_trial(spec, name, self._source.name if self._source else None)
         self._db.end_trial(ended)
         self.progress.waiting(spec, name)
-        LOGGER.log(*self.progress.ended(ended))
+        LOGGER.log(*self.progress.ended(ended, with_params=True))
 
     def trial(self, number: int) -> TrialPaths:
         return self.paths.trial(self.progress.trial_id(number))
@@ -204,15 +204,18 @@ class Experiment:
             "data_digest": values["data_digest"],
         }
 
-    def say_what_starts(self, config: DictConfig) -> None:
-        """The first line of mp.log and of the terminal, and what must be said of the data."""
+    def say_what_starts(self, config: DictConfig, capacity: int | None = None) -> None:
+        """The first line of mp.log and of the terminal, and what must be said of the data.
+
+        `capacity` is how many trials the launcher can run at a time, where it has a limit of its own.
+        """
         LOGGER.info(
             "experiment %s in %s: %s trial%s, %s at a time%s",
             self.paths.experiment_id,
             self.paths.root,
             config.total_trials,
             "s" * (config.total_trials > 1),
-            config.concurrent_trials,
+            min(config.concurrent_trials, capacity or config.concurrent_trials),
             f", {config.num_replicates} replicates of each" if config.num_replicates > 1 else "",
         )
         if self._source is not None and self._source.warning is not None:

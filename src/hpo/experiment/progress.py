@@ -70,8 +70,8 @@ class Progress:
             f"{event.state.value}: {said}"
         )
 
-    def ended(self, event: Ended) -> tuple[int, str]:
-        """The logging level and the line for a trial's end."""
+    def ended(self, event: Ended, *, with_params: bool = False) -> tuple[int, str]:
+        """The logging level and the line for a trial's end; with its parameters where it never started."""
         self._set(
             event.number,
             state=event.state,
@@ -87,6 +87,8 @@ class Progress:
             said += f" ({self._shown(event.metrics)})"
         if not event.is_feasible:
             said += " (breaks a soft constraint)"
+        if with_params:
+            said += f": {_spelled(trial.params)}"
         level = logging.WARNING if event.state in (State.FAIL, State.FAIL_RECOVERABLE) else logging.INFO
         return level, f"trial {trial.trial_id} {event.state.value}{took}: {said} | {self.counts()}"
 

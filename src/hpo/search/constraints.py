@@ -25,7 +25,7 @@ from hpo.search.constraint_entries import (
     values_of,
 )
 from hpo.search.expression import Expression
-from hpo.search.values import Values, plain_key
+from hpo.search.values import Values
 
 _KEY = "constraints"
 
@@ -47,7 +47,7 @@ class _Function:
     function: Callable[[Mapping[str, Value]], Any]
 
     def holds(self, params: Mapping[str, Value]) -> bool:
-        given = {plain_key(key): value for key, value in params.items()}
+        given = {key.lstrip("+"): value for key, value in params.items()}
         try:
             answer = self.function(dict(given))
         except Exception as error:

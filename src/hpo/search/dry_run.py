@@ -15,6 +15,7 @@ from hpo.overrides import encode, encode_value
 from hpo.paths import ExperimentPaths
 from hpo.search.method import Method
 from hpo.search.proposals import Rejected
+from hpo.search.spelled import spelled_values
 from hpo.search.tree import Parameters
 
 _NUM_PROPOSALS = 5
@@ -59,7 +60,7 @@ def describe(config: DictConfig, method: Method) -> str:
 def _described(parameters: Parameters, indent: str = "  ") -> Iterator[str]:
     """The tree, a line for each parameter; what an option opens is indented below it."""
     for each in parameters:
-        kind = encode_value(each.value) if each.distribution is None else each.distribution
+        kind = encode_value(each.value) if each.distribution is None else spelled_values(each.distribution)
         yield f"{indent}{each.key}: {kind}"
         for option, branch in each.branches.items():
             if branch:

@@ -57,17 +57,34 @@ def _from_list(node: Any, where: str) -> Iterable[tuple[str, dict[str, Any]]]:
     entries = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     if not isinstance(entries, list):
         raise ConfigError(f"{where} is {entries!r}; {_FORMS}")
-    found = []
-    for index, entry in enumerate(entries):
-        if not isinstance(entry, Mapping):
-            raise ConfigError(f"{where}[{index}] is {entry!r}; {_FORMS}")
-        found.append((f"{where}[{index}]", {str(key): value for key, value in entry.items()}))
-    return found
+    strange = [f"{where}[{index}] is {entry!r}" for index, entry in enumerate(entries) if not _is_mapping(entry)]
+    if strange:
+        raise ConfigError("\n".join([*strange, _FORMS]))
+    return [
+        (f"{where}[{index}]", {str(key): value for key, value in entry.items()})
+        for index, entry in enumerate(entries)
+    ]
+
+
+def _is_mapping(entry: Any) -> bool:
+    return isinstance(entry, Mapping)
 
 
 def _from_csv(path: Path, text: str, space: SearchSpace) -> Iterable[tuple[str, dict[str, Any]]]:
     """The first line names the keys; an empty cell leaves its key out."""
     rows = csv.DictReader(text.splitlines())
+    header = list(rows.fieldnames or ())
+    if not header:
+        raise ConfigError(f"enqueue={path} is empty: its first line names the searched keys")
+    twice = [key for key in dict.fromkeys(header) if header.count(key) > 1]
+    strange = [key for key in header if key not in space.keys]
+    if twice:
+        raise ConfigError(f"enqueue={path}, line 1: {', '.join(twice)} stands there twice")
+    if strange:
+        there = ", ".join(space.keys) or "nothing"
+        raise SearchSpaceError(
+            f"enqueue={path}, line 1: {', '.join(strange)} is not in the search space; there is: {there}"
+        )
     for row in rows:
         where = f"{path}, line {rows.line_num}"
         if None in row or None in row.values():

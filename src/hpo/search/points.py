@@ -13,6 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from hpo.errors import ConfigError, SearchSpaceError
 from hpo.records import Value
+from hpo.search.spelled import spelled_values
 from hpo.search.tree import Parameter, Parameters, SearchSpace, walk
 
 Point = dict[str, Value]
@@ -58,8 +59,8 @@ class Bins:
             return list(dict.fromkeys(parameter.canonical(min(value, kind.high)) for value in found))
         if bins is None:
             raise SearchSpaceError(
-                f"{parameter.origin}\n  a grid needs choices or a range with a step, but has {kind}; say with "
-                "grid_bins how many values are tried, or use range(start, stop, step) or a list of choices"
+                f"{parameter.origin}\n  is a range ({spelled_values(kind)}), not a list of values: say with "
+                "grid_bins how many there are, or use range(start, stop, step) or a list of choices"
             )
         return list(dict.fromkeys(_spread(kind, bins)))
 

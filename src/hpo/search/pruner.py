@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.pruners import BasePruner, WilcoxonPruner
 
 from hpo.errors import ConfigError
-from hpo.nodes import is_node
+from hpo.nodes import cannot_be_built, is_node
 from hpo.objectives import Objective
 from hpo.search.sampler import INSTALL_SAMPLERS, without_experimental_warnings
 
@@ -38,7 +38,7 @@ def build_pruner(
         with without_experimental_warnings():
             built = instantiate(node)
     except Exception as error:
-        raise ConfigError(f"pruner ({target}): {error.__cause__ or error}") from error
+        raise ConfigError(cannot_be_built("pruner", node, error)) from error
     if not isinstance(built, BasePruner):
         raise ConfigError(f"pruner ({target}) must be an optuna.pruners.BasePruner, but is {built!r}")
     if isinstance(built, WilcoxonPruner):

@@ -20,6 +20,7 @@ from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler,
 from optuna.search_space import IntersectionSearchSpace
 
 from hpo.errors import ConfigError
+from hpo.nodes import cannot_be_built, shown
 from hpo.search.tree import SearchSpace
 
 INSTALL_SAMPLERS = "pip install 'hpo[samplers]'"
@@ -87,10 +88,10 @@ def build_sampler(node: DictConfig, space: SearchSpace, random_seed: int) -> Sam
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f"hydra/sweeper/sampler: {target}: {error.__cause__ or error}") from error
+        raise ConfigError(cannot_be_built("hydra/sweeper/sampler", node, error)) from error
     if not isinstance(tried, BaseSampler):
         raise ConfigError(f"hydra/sweeper/sampler must be an Optuna sampler, but is {tried!r}")
-    _try(tried, space, target)
+    _try(tried, space, node)
     # every sampler is told of each trial's constraints; those that heed them still take the function of Optuna 4
     heeds_constraints = "constraints_func" in inspect.signature(type(tried).__init__).parameters
     return SamplerChoice(sampler_for, heeds_constraints=heeds_constraints)
@@ -138,10 +139,10 @@ def _derived(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _try(sampler: BaseSampler, space: SearchSpace, target: str) -> None:
+def _try(sampler: BaseSampler, space: SearchSpace, node: DictConfig) -> None:
     """Let a sampler that is used for nothing else propose a trial: only then some look at their options."""
     optuna.logging.disable_default_handler()
     try:
         space.suggest(optuna.create_study(sampler=sampler).ask())
     except Exception as error:
-        raise ConfigError(f"hydra/sweeper/sampler: {target} cannot propose a trial: {error}") from error
+        raise ConfigError(f"hydra/sweeper/sampler ({shown(node)}) cannot propose a trial: {error}") from error

@@ -75,7 +75,7 @@ def sweep(
     with _closing(launcher):
         source = find_data_source(config)
         preflight(config, context.config_loader, launcher, space, source)
-        with opened(config, source) as experiment:
+        with opened(config, source, _capacity_of(launcher)) as experiment:
             stream = (
                 launcher
                 if isinstance(launcher, Stream)
@@ -88,6 +88,11 @@ def sweep(
 
 
 def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experiment) -> None:
+    if method.pruner is not None and isinstance(stream, BatchStream):
+        experiment.warn(
+            "pruner: without effect here, since this launcher tells nothing before a trial has ended; "
+            "hydra/launcher=local and in_process do"
+        )
     for said in method.said(config.total_trials, config.num_replicates):
         experiment.say(said)
     fixed = (*method.space.fixed, *experiment.fixed_overrides())
@@ -109,6 +114,10 @@ def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experim
     test_best(experiment, stream, fixed)
 
 
+def _capacity_of(launcher: Launcher | Stream) -> int | None:
+    return launcher.capacity if isinstance(launcher, Stream) else None
+
+
 @contextmanager
 def _closing(launcher: Launcher | Stream) -> Iterator[None]:
     try:
@@ -119,15 +128,17 @@ def _closing(launcher: Launcher | Stream) -> Iterator[None]:
 
 
 @contextmanager
-def opened(config: DictConfig, source: DataSource | None) -> Iterator[Experiment]:
+def opened(config: DictConfig, source: DataSource | None, capacity: int | None = None) -> Iterator[Experiment]:
     """An experiment that is closed as complete, failed or interrupted, as the block ends.
+
+    `capacity` is how many trials the launcher can run at a time, where it has a limit of its own.
 
     Raises ExperimentError when its directory cannot be written any more.
     """
     experiment: Experiment | None = None
     try:
         experiment = Experiment(config, source)
-        experiment.say_what_starts(config)
+        experiment.say_what_starts(config, capacity)
         yield experiment
         experiment.close(State.COMPLETE if experiment.progress.num_complete else State.FAIL)
     except (HpoError, HydraException, OmegaConfBaseException) as error:

@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from hpo.errors import SearchSpaceError
 from hpo.overrides import encode_value
 from hpo.records import Value
+from hpo.search.spelled import spelled_values
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Parameter:
     @property
     def allowed(self) -> str:
         """Its values, as a message shows them."""
-        return ", ".join(map(encode_value, self.options)) or str(self.distribution)
+        return encode_value(self.value) if self.distribution is None else spelled_values(self.distribution)
 
     def canonical(self, value: Any) -> Value:
         """The equal value that trials have: an int widens to a float, and 2.0 is the choice 2.

@@ -17,6 +17,7 @@ from hpo.experiment import sqlite
 from hpo.objectives import Objective
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
 from hpo.records import Value
+from hpo.search.spelled import spelled_values
 from hpo.search.tree import Parameter, SearchSpace
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -57,7 +58,7 @@ def read_warm_start(source: str | None, space: SearchSpace, objectives: Sequence
         known |= trial.distributions
     shared = known.keys() & distributions.keys()
     problems += [
-        f"{name} is {known[name]} there and {distributions[name]} here"
+        f"{name} has {spelled_values(known[name])} there and {spelled_values(distributions[name])} here"
         for name in distributions
         if name in shared and not _agree(known[name], distributions[name])
     ]
@@ -67,6 +68,8 @@ def read_warm_start(source: str | None, space: SearchSpace, objectives: Sequence
         raise ConfigError("\n".join([f"warm_start={source} does not fit this search:", *problems]))
     taken = [taken for trial in finished if (taken := _taken(trial, space)) is not None]
     said = f"warm_start: {len(taken)} of the {len(finished)} finished trials of {source} are known to the sampler"
+    if len(taken) < len(finished):
+        said += "; the others lack a parameter of this space, or have a value outside of it"
     return WarmStart(taken, said)
 
 

@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hpo.errors import ConfigError, HpoError, spelled
+from hpo.nodes import missing_name
 from hpo.objectives import objective_values, objectives
 from hpo.records import Ended, State
 from hpo.trial.attempt import limit_threads, recorder_partials
@@ -47,7 +48,7 @@ def _check_task(config: DictConfig) -> None:
     if not config.task:
         raise ConfigError("task has no _target_: name the function that a trial runs")
     node: Any = OmegaConf.to_container(config.task, resolve=True)
-    _check_call("task", node, _described("task", lambda: instantiate(node, _partial_=True)), "a trial")
+    _check_call("task", node, _described("task", lambda: instantiate(node, _partial_=True), node), "a trial")
 
 
 def _check_recorders(config: DictConfig) -> None:
@@ -74,7 +75,7 @@ def _check_call(key: str, node: Any, partial: Any, first: str) -> None:
         return
 
 
-def _described(key: str, build: Any) -> Any:
+def _described(key: str, build: Any, node: Any = None) -> Any:
     """What `build` gives. Raises ConfigError with the key and the innermost line of what goes wrong in it."""
     try:
         return build()
@@ -84,4 +85,5 @@ def _described(key: str, build: Any) -> Any:
             cause = cause.__cause__
         if isinstance(cause, HpoError):
             raise cause from error
-        raise ConfigError(f"{key}: {spelled(cause)}") from error
+        said = missing_name(node["_target_"]) if node is not None else None
+        raise ConfigError(f"{key}: {said or spelled(cause)}") from error
