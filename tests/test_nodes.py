@@ -23,9 +23,7 @@ def test_a_name_that_its_module_lacks_is_told_with_the_nearest(target: str, said
 def test_a_node_whose_target_is_not_there_does_not_speak_of_packages() -> None:
     node = OmegaConf.create({"_target_": "hpo.tasks.quadratik"})
     with (
-        pytest.raises(
-            ConfigError, match=r"^task \(hpo.tasks.quadratik\) .*: hpo.tasks has no quadratik"
-        ),
+        pytest.raises(ConfigError, match=r"^task \(hpo.tasks.quadratik\) .*: hpo.tasks has no quadratik"),
         describe_failure("task", node),
     ):
         __import__("hpo.tasks.quadratik")

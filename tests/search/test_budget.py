@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+import hpo
 from hpo.config import Direction
 from hpo.objectives import Objective
 from hpo.records import Ended, State
-from hpo.search.budget import Budget, Limits, failure_of
+from hpo.search.budget import Budget, Limits, failure_of, of_the_user
 
 LOSS = (Objective("loss", Direction.min),)
 
@@ -169,3 +170,17 @@ def test_trials_that_all_diverge_do_not_end_a_search_and_an_error_that_says_over
 
     assert lasting.over() is None
     assert ending.over() is not None
+
+
+def test_a_traceback_is_shown_from_the_code_of_the_user_on() -> None:
+    lines = [
+        "Traceback (most recent call last):\n",
+        f'  File "{hpo.__path__[0]}/trial/attempt.py", line 1, in finish\n    ended = task()\n',
+        '  File "/lib/site-packages/hydra/_internal/x.py", line 2, in _call\n',
+        '  File "/home/me/hpo/mytasks.py", line 3, in run\n    1 / 0\n    ~~^~~\n',
+        f'  File "{hpo.__path__[0]}/trial/handle.py", line 4, in report\n',
+        "ZeroDivisionError: division by zero\n",
+    ]
+
+    assert of_the_user("".join(lines)) == "".join([lines[0], *lines[3:]])
+    assert of_the_user("".join([*lines[:3], lines[-1]])) == "".join([*lines[:3], lines[-1]])

@@ -280,3 +280,12 @@ def test_an_outcome_reads_back_as_it_ended(config_of: Make, paths: TrialPaths) -
     assert back is not None
     assert (back.state, back.reason, back.traceback) == (end.state, end.reason, end.traceback)
     assert back.time == pytest.approx(end.time, abs=0.001)
+
+
+def test_a_trial_that_is_told_to_stop_before_it_starts_does_nothing(config_of: Make, paths: TrialPaths) -> None:
+    link = Collecting(stop_after=0, why=Stop.PAUSE)
+    ended = run_attempt(config_of("raises"), paths, link)
+
+    assert (ended.state, ended.reason) == (State.WAITING, "the search ended before it started")
+    assert link.events == [ended]
+    assert not paths.config.exists()

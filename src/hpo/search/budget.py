@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from omegaconf import DictConfig
 
+import hpo
 from hpo.objectives import Objective
 from hpo.records import Ended, State
 from hpo.trial.time_limit import reason_of_timeout
@@ -18,6 +21,7 @@ from hpo.trial.time_limit import reason_of_timeout
 # after the trial's own alarm, which ends it in order
 _GRACE_S = 2.0
 _FRAME = re.compile(r'^  File ".*?", line \d+, in .*$', re.MULTILINE)
+_OURS = (str(Path(hpo.__file__).parent) + os.sep, f"{os.sep}hpo_launchers{os.sep}", f"{os.sep}hydra{os.sep}")
 _DIGITS = re.compile(r"0x[0-9a-f]+|\d+")
 
 
@@ -120,11 +124,19 @@ class Budget:
         if len(self._first) == num_first and None not in self._first and len(set(self._first)) == 1:
             trials = "trial" if num_first == 1 else f"{num_first} trials all"
             self._end(
-                f"the first {trials} failed in the same way (fail_fast_trials):\n{event.traceback or event.reason}"
+                f"the first {trials} failed in the same way (fail_fast_trials):\n"
+                + (of_the_user(event.traceback) if event.traceback else str(event.reason))
             )
 
     def _end(self, why: str) -> None:
         self._over = self._over or why
+
+
+def of_the_user(traceback: str) -> str:
+    """A traceback without the frames of hpo and Hydra that led to the user's code, where there is some."""
+    head, *entries = re.split(r'^(?=  File ")', traceback, flags=re.MULTILINE)
+    ours = [any(place in entry.partition('", line')[0] for place in _OURS) for entry in entries]
+    return traceback if all(ours) else head + "".join(entries[ours.index(False) :])
 
 
 def failure_of(event: Ended, trial_timeout_s: float | None = None) -> str | None:

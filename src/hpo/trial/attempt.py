@@ -72,6 +72,13 @@ def run_attempt(config: DictConfig, paths: TrialPaths, link: Link) -> Ended:
     """
     values = plain(config)
     if config.run_task != TEST_TASK:
+        why = link.stop_requested()
+        if why is not None:  # the search ended while this process was on its way
+            ended = Ended(
+                int(Metadata.of(paths)["number"]), why.state, reason="the search ended before it started"
+            )
+            link.send(ended)
+            return ended
         link.send(start(config, values, paths))
     return finish(config, values, paths, link)
 
