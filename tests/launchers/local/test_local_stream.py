@@ -202,7 +202,7 @@ def test_a_process_that_died_while_it_waited_is_no_trials_failure(tmp_path: Path
 
 
 def test_a_later_job_of_a_number_is_not_taken_for_the_one_that_has_left(tmp_path: Path) -> None:
-    with opened("local", tasks.say_how_it_ended, tmp_path) as launcher:
+    with opened("local", tasks.say_how_it_ended_and_leave_when_stopped, tmp_path) as launcher:
         stream = launcher._stream
         ready = stream._selector.select
         # the server's news before the trial's end of file, an order in which they may come
@@ -212,6 +212,7 @@ def test_a_later_job_of_a_number_is_not_taken_for_the_one_that_has_left(tmp_path
         launcher.submit(TrialSpec(0))
         the_end(launcher)
         both = [stream._pool._server, stream._running[0].process.reader]
+        launcher.stop(0, Stop.PAUSE)
         while len(select.select(both, [], [], 60.0)[0]) < len(both):
             pass
         launcher.submit(TrialSpec(0))
