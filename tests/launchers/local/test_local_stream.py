@@ -132,7 +132,7 @@ def test_trials_end_and_others_start_when_the_server_dies(tmp_path: Path) -> Non
 def test_nothing_that_a_task_does_not_need_is_loaded(tmp_path: Path) -> None:
     overrides = ("+experiment=noop", f"experiment_dir={tmp_path}", "experiment_id=x")
     with opened_hpo("local", tasks.loaded_modules, *overrides) as launcher:
-        (returned,) = launcher.launch([["experiment_id=x"]], initial_job_idx=0)
+        (returned,) = launcher.launch([list(overrides[1:])], initial_job_idx=0)
     loaded = {name.partition(".")[0] for name in returned.return_value}
     assert not loaded & {"torch", "torchmetrics", "optuna", "sqlalchemy"}
     assert "hpo.trial.attempt" in returned.return_value
@@ -143,14 +143,14 @@ def test_trials_take_turns_on_cuda_devices(tmp_path: Path, monkeypatch: pytest.M
     overrides = ("+experiment=noop", f"experiment_dir={tmp_path}", "concurrent_trials=3", "experiment_id=x")
     with opened_hpo("local", tasks.report_device, *overrides) as launcher:
         for number in range(3):
-            launcher.submit(TrialSpec(number, overrides=("device=auto", "experiment_id=x")))
+            launcher.submit(TrialSpec(number, overrides=("device=auto", *overrides[1:])))
         devices = {}
         while len(devices) < 3:
             devices |= {event.number: event.metrics["device"] for event in waited(launcher, 60.0)}
         # the slot that gets free is the only one on its device
         launcher.stop(1, Stop.PAUSE)
         the_end(launcher)
-        launcher.submit(TrialSpec(3, overrides=("experiment_id=x",)))
+        launcher.submit(TrialSpec(3, overrides=overrides[1:]))
         (report,) = waited(launcher, 60.0)
     assert devices == {0: 3.0, 1: 5.0, 2: 3.0}
     assert report.metrics == {"device": 5.0}
