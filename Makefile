@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# a test worker for each core; whoever is done takes over from the others
+TESTS := $(BIN)/python -m pytest -n auto --dist worksteal
 STAMP := $(VENV)/.installed
 ARGS ?=
 
@@ -17,13 +19,13 @@ mnist: $(STAMP)  ## the tutorial: search an MLP on handwritten digits
 	$(BIN)/python -m hpo +experiment=mnist --multirun $(ARGS)
 
 test: $(STAMP)  ## run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(TESTS) $(ARGS)
 
 check: $(STAMP)  ## what CI runs: format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 bench: $(STAMP)  ## measure against baselines (ratios; some minutes)
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -22,6 +22,7 @@ from hpo.experiment.identity import forget_drawn_ids
 
 REPOSITORY = Path(__file__).parents[1]
 _LIMIT_S = 120
+_MAX_WORKERS = 8  # each holds torch: up to 1 GB, beside the processes that its tests start
 
 Compose = Callable[..., DictConfig]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -32,6 +33,13 @@ def new_experiment(config: DictConfig) -> Experiment:
     experiment = Experiment(config, find_data_source(config))
     experiment.say_what_starts(config)
     return experiment
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` means: the cores that this process may use, not those of the machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _MAX_WORKERS)
 
 
 @pytest.fixture(scope="session", autouse=True)

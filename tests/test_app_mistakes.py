@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hpo.app import main
+from hpo.command import TERMINATING
 from tests.conftest import Cli
 
 SEARCH = (
@@ -15,6 +21,24 @@ SEARCH = (
     "--multirun",
     "total_trials=2",
 )
+
+
+@pytest.fixture
+def cli_in_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Cli]:
+    """As `cli`, the command's main() in this process: a message is the same, and comes without all the imports."""
+    before = {number: signal.getsignal(number) for number in TERMINATING}
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Any:
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, "hydra/launcher=basic"])
+        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), *capfd.readouterr())
+
+    yield run
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +76,28 @@ SEARCH = (
     ids=lambda value: value[-1][:30] if isinstance(value, list) else "",
 )
 def test_bad_input_is_one_message_exit_status_2_and_nothing_on_disk(
+    cli_in_process: Cli, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    _check(cli_in_process, tmp_path, arguments, said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["+experiment=cifar"], "experiment/cifar"),
+        (["task.x=interval(0"], "no viable alternative at input 'interval(0'"),
+        (["experiment_id=taken"], "experiment_id=taken is taken"),
+        (["task._target_=hpo.no_such_task"], "task: "),
+    ],
+    ids=["composition", "search space", "directory", "task"],
+)
+def test_bad_input_is_told_in_the_same_way_by_a_process_that_starts_with_it(
     cli: Cli, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
+    _check(cli, tmp_path, arguments, said)
+
+
+def _check(cli: Cli, tmp_path: Path, arguments: list[str], said: str) -> None:
     (tmp_path / "in_the_way").touch()
     taken = tmp_path / "experiments" / "experiment_taken"
     taken.mkdir(parents=True)

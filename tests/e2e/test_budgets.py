@@ -74,11 +74,11 @@ def search(project: Path, task: str, *arguments: str) -> Run:
 
 
 def test_trials_that_run_when_the_time_is_over_are_kept_to_be_continued(project: Path) -> None:
-    run = search(project, "steps", "timeout_s=2", "total_trials=5")
+    run = search(project, "steps", "timeout_s=5", "total_trials=5")
 
     assert run.status == 1, run.stdout
     assert run.trials("state") == [("WAITING",), ("WAITING",)]
-    assert "timeout_s=2 is over" in run.stdout
+    assert "timeout_s=5 is over" in run.stdout
     assert "2 waiting" in run.stdout
     with closing(sqlite3.connect(run.paths.study_db)) as study:
         assert study.execute("SELECT DISTINCT state FROM trials").fetchall() == [("RUNNING",)]

@@ -54,6 +54,12 @@ def say_how_it_ended(_: DictConfig) -> None:
     current_link.get().send(Ended(number(), State.PRUNED_POOR_PERFORMANCE, {"loss": 2.0}, reason="diverged"))
 
 
+def say_how_it_ended_and_leave_when_stopped(config: DictConfig) -> None:
+    say_how_it_ended(config)
+    while not current_link.get().stop_requested():
+        time.sleep(0.001)
+
+
 def report_whether_stopped(_: DictConfig) -> None:
     report(1, stopped=float(current_link.get().stop_requested() is not None))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from hpo.recording.wandb_run import WandbRun
 wandb = pytest.importorskip("wandb", reason="wandb is not installed: pip install 'hpo[wandb]'")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
+DEADLINE_S = 60.0
+
 
 @pytest.fixture
 def info(info):
@@ -23,7 +26,7 @@ def info(info):
 
 
 def logged(data: bytes) -> Iterator[bytes]:
-    """The entries of wandb's log: LevelDB's format after a header of 7 bytes, in blocks of 32 KiB."""
+    """The whole entries of wandb's log: LevelDB's format after a header of 7 bytes, in blocks of 32 KiB."""
     at, entry = 7, b""
     while at + 7 <= len(data):
         left_in_block = 2**15 - at % 2**15
@@ -31,6 +34,8 @@ def logged(data: bytes) -> Iterator[bytes]:
             at += left_in_block
             continue
         _, length, kind = struct.unpack_from("<IHB", data, at)
+        if at + 7 + length > len(data):
+            break
         entry += data[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):  # whole, or the last part
@@ -39,12 +44,20 @@ def logged(data: bytes) -> Iterator[bytes]:
 
 
 def written(info) -> list[Any]:
-    """The records of every offline run of the trial, in wandb's own protobuf."""
+    """The records of the trial's offline run, in wandb's own protobuf, once its end is among them.
+
+    wandb's own process writes the last ones after a run's finish() has returned.
+    """
     from wandb.proto import wandb_internal_pb2
 
-    paths = sorted(Path(info.directory).glob("wandb/offline-run-*/run-*.wandb"))
-    assert paths
-    return [wandb_internal_pb2.Record.FromString(entry) for path in paths for entry in logged(path.read_bytes())]
+    (path,) = Path(info.directory).glob("wandb/offline-run-*/run-*.wandb")
+    records: list[Any] = []
+    deadline = time.monotonic() + DEADLINE_S
+    while not any(record.HasField("exit") for record in records):
+        assert time.monotonic() < deadline, "the run's end is not on disk"
+        time.sleep(0.01)
+        records = [wandb_internal_pb2.Record.FromString(entry) for entry in logged(path.read_bytes())]
+    return records
 
 
 def value_of(items: Any, name: str) -> Any:

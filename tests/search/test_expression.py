@@ -122,11 +122,11 @@ def test_anything_else_is_refused_with_what_is_allowed(text: str, complaint: str
     ],
 )
 def test_what_cannot_be_evaluated_raises_at_once(text: str, error: type[Exception]) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(error):
         Expression.parse(text).evaluate(VALUES)
 
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_key_may_be_as_long_as_an_expression() -> None:

@@ -132,7 +132,7 @@ def test_trials_end_and_others_start_when_the_server_dies(tmp_path: Path) -> Non
 def test_nothing_that_a_task_does_not_need_is_loaded(tmp_path: Path) -> None:
     overrides = ("+experiment=noop", f"experiment_dir={tmp_path}", "experiment_id=x")
     with opened_hpo("local", tasks.loaded_modules, *overrides) as launcher:
-        (returned,) = launcher.launch([["experiment_id=x"]], initial_job_idx=0)
+        (returned,) = launcher.launch([list(overrides[1:])], initial_job_idx=0)
     loaded = {name.partition(".")[0] for name in returned.return_value}
     assert not loaded & {"torch", "torchmetrics", "optuna", "sqlalchemy"}
     assert "hpo.trial.attempt" in returned.return_value
@@ -143,14 +143,14 @@ def test_trials_take_turns_on_cuda_devices(tmp_path: Path, monkeypatch: pytest.M
     overrides = ("+experiment=noop", f"experiment_dir={tmp_path}", "concurrent_trials=3", "experiment_id=x")
     with opened_hpo("local", tasks.report_device, *overrides) as launcher:
         for number in range(3):
-            launcher.submit(TrialSpec(number, overrides=("device=auto", "experiment_id=x")))
+            launcher.submit(TrialSpec(number, overrides=("device=auto", *overrides[1:])))
         devices = {}
         while len(devices) < 3:
             devices |= {event.number: event.metrics["device"] for event in waited(launcher, 60.0)}
         # the slot that gets free is the only one on its device
         launcher.stop(1, Stop.PAUSE)
         the_end(launcher)
-        launcher.submit(TrialSpec(3, overrides=("experiment_id=x",)))
+        launcher.submit(TrialSpec(3, overrides=overrides[1:]))
         (report,) = waited(launcher, 60.0)
     assert devices == {0: 3.0, 1: 5.0, 2: 3.0}
     assert report.metrics == {"device": 5.0}
@@ -202,7 +202,7 @@ def test_a_process_that_died_while_it_waited_is_no_trials_failure(tmp_path: Path
 
 
 def test_a_later_job_of_a_number_is_not_taken_for_the_one_that_has_left(tmp_path: Path) -> None:
-    with opened("local", tasks.say_how_it_ended, tmp_path) as launcher:
+    with opened("local", tasks.say_how_it_ended_and_leave_when_stopped, tmp_path) as launcher:
         stream = launcher._stream
         ready = stream._selector.select
         # the server's news before the trial's end of file, an order in which they may come
@@ -212,6 +212,7 @@ def test_a_later_job_of_a_number_is_not_taken_for_the_one_that_has_left(tmp_path
         launcher.submit(TrialSpec(0))
         the_end(launcher)
         both = [stream._pool._server, stream._running[0].process.reader]
+        launcher.stop(0, Stop.PAUSE)
         while len(select.select(both, [], [], 60.0)[0]) < len(both):
             pass
         launcher.submit(TrialSpec(0))
