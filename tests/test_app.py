@@ -213,7 +213,7 @@ def test_a_dry_run_shows_the_space_the_first_proposals_and_the_directory_and_wri
     done = cli(*SEARCH, "--dry-run")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "task.x: FloatDistribution(high=5.0" in done.stdout
+    assert "task.x: -5.0 to 5.0\n" in done.stdout
     assert "first 2 of 2 trials" in done.stdout
     assert str(tmp_path / "experiments" / "experiment_") in done.stdout
     assert list(tmp_path.iterdir()) == []
