@@ -66,7 +66,7 @@ def cli_in_process(
         (["total_trials=2,3"], "total_trials is of the whole experiment, not of a trial"),
         (["task.x=tag(lgo,interval(1,2))"], "has the tag lgo, which is not known; there is: log"),
         (["experiment_dir="], "experiment_dir is empty"),
-        (["hydra.sweeper.sampler.n_startup_trials=abc"], "TPESampler cannot propose a trial: '<' not supported"),
+        (["hydra.sweeper.sampler.n_startup_trials=abc"], "n_startup_trials='abc'"),
         (["task._target_=hpo.no_such_task"], "task: "),
         (["+task.z=1"], "task (hpo.tasks.quadratic) cannot be called with a trial and (x, y, z)"),
         (["hydra/sweeper=optuna", "hydra/launcher=basic"], "hpo's trials need hydra/sweeper=hpo, or one of hpo's"),

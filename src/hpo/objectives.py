@@ -11,7 +11,7 @@ from hpo.config import Direction
 from hpo.errors import ObjectiveError
 
 # what a record holds besides metrics
-_PROGRESS = frozenset(
+PROGRESS = frozenset(
     ("best_iteration", "current_epoch", "current_iteration", "epochs", "learning_rate", "total_steps")
 )
 _SPREAD = "_std"
@@ -50,7 +50,7 @@ def objective_values(wanted: tuple[Objective, ...], metrics: Mapping[str, float]
     """The values of the objectives among `metrics`. Raises ObjectiveError for one that is not there."""
     missing = [objective.name for objective in wanted if objective.name not in metrics]
     if missing:
-        known = sorted(name for name in metrics if name not in _PROGRESS)
+        known = sorted(name for name in metrics if name not in PROGRESS)
         raise ObjectiveError(
             f"optim_metrics names {', '.join(missing)}, which no evaluation produces; "
             f"there are: {', '.join(known) or 'none'}"

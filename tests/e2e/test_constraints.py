@@ -162,7 +162,7 @@ def test_another_sweeper_says_that_it_keeps_none(hpo: Hpo) -> None:
     )
 
     assert run.status == 0, run.stderr
-    assert "constraints: hydra/sweeper=hpo alone minds that" in run.stdout
+    assert "constraints: without effect here, they need hydra/sweeper=hpo" in run.stdout
 
 
 @pytest.mark.parametrize(

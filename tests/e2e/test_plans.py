@@ -59,7 +59,7 @@ def test_what_is_enqueued_is_tried_after_the_configured_values(tmp_path: Path) -
     ("arguments", "complaint"),
     [
         (["enqueue=[{task.x:9}]"], "enqueue[0]: task.x=9 is outside the search space"),
-        (["search_algo=grid"], "say with grid_bins how many values are tried"),
+        (["search_algo=grid"], "not a list of values: say with grid_bins how many there are"),
         (["search_algo=gird"], "grid"),
         (
             ["search_algo=ablation", "task.x=choice(1,2)", "grid_bins=2"],

@@ -57,6 +57,8 @@ def test_cells_of_a_csv_have_the_type_that_the_space_has_of_them(tmp_path: Path)
         ("lr,n\n0.5\n", "a.csv", "line 2 has not as many cells"),
         ("lr,n\n0.5,1,2\n", "a.csv", "line 2 has not as many cells"),
         ("lr,m\n0.5,1\n7,1\n", "a.csv", r"line 1: m is not in the search space; there is: lr, n, kind"),
+        ("lr,n\n", "a.csv", "a.csv holds no configuration"),
+        ("[]\n", "a.yaml", "a.yaml holds no configuration"),
         ("lr,n,lr\n0.5,1,2\n", "a.csv", r"line 1: lr stands there twice"),
         ("", "a.csv", "a.csv is empty: its first line names the searched keys"),
         ("- 1\n- {lr: 0.5}\n- [2]\n", "a.yaml", r"a.yaml\[0\] is 1\n.*a.yaml\[2\] is \[2\]\nenqueue takes a list"),

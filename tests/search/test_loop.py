@@ -19,6 +19,7 @@ from hpo.experiment.experiment import Experiment
 from hpo.records import Report
 from hpo.search.budget import Budget, Limits
 from hpo.search.loop import Search as Loop
+from hpo.search.points import num_points
 from hpo.search.proposals import Proposals
 from hpo.search.stream import Hear, Stream
 from hpo.search.study import Study
@@ -59,7 +60,7 @@ def run(experiment: Experiment) -> Iterator[Search]:
             study,
             stream,
             experiment,
-            Proposals(study, planned, duplicates),
+            Proposals(study, planned, duplicates, num_points=num_points(space)),
             Budget(limits or Limits(), experiment.objectives),
             fixed=fixed,
             total_trials=total_trials,
@@ -195,14 +196,31 @@ def test_nothing_is_run_twice_and_the_search_ends_when_the_space_is_exhausted(
     assert sorted(spec.params["task.x"] for spec in stream.submitted) == [1.0, 2.0, 3.0]
     rejected = [trial for trial in study._study.trials if trial.state is TrialState.PRUNED]
     ran = {spec.params["task.x"]: spec.number for spec in stream.submitted}
-    assert len(rejected) >= 100
     for trial in rejected:
         twin = ran[trial.params["task.x"]]
         assert trial.user_attrs == {"state": "PRUNED_DUPLICATE", "duplicate_of": twin}
     log = experiment.paths.log.read_text()
-    assert "PRUNED_DUPLICATE: equal to trial" in log
-    assert "the search space is exhausted" in log
+    assert "all 3 configurations of the search space are tried: it is exhausted" in log
     assert len([path for path in experiment.paths.root.iterdir() if path.is_dir()]) == 3
+
+
+def test_a_search_ends_after_a_hundred_proposals_in_a_row_that_are_not_new(
+    run: Search, experiment: Experiment
+) -> None:
+    stream = ScriptedStream(2, loss)
+    # it has endless values to the eye, and one to the sampler
+    tiny = SearchSpace.of({"task.x": FloatDistribution(1.0, 1.0)})
+
+    run(stream, total_trials=10, space=tiny)
+
+    assert [spec.params["task.x"] for spec in stream.submitted] == [1.0]
+    log = experiment.paths.log.read_text()
+    rejected = [line for line in log.splitlines() if "PRUNED_DUPLICATE: equal to trial 0: task.x=1.0" in line]
+    assert [" INFO " in line for line in rejected] == [True] * 3 + [False] * 97, (
+        "the terminal shows the first ones"
+    )
+    assert "more proposals in a row that are not run stand in mp.log alone" in log
+    assert "the last 100 proposals were not new: the search space is exhausted" in log
 
 
 def test_a_configuration_that_failed_may_be_tried_again(run: Search) -> None:
@@ -227,7 +245,7 @@ def test_reused_values_are_told_to_the_study_and_nothing_is_run(run: Search, exp
     study = run(
         stream,
         total_trials=2,
-        space=SearchSpace.of({"task.x": CategoricalDistribution([1.0])}),
+        space=SearchSpace.of({"task.x": FloatDistribution(1.0, 1.0)}),
         duplicates=Duplicates.reuse,
     )
 

@@ -8,7 +8,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from hpo.errors import ConfigError, SearchSpaceError
 from hpo.records import Value
-from hpo.search.points import Bins, ablation, grid, planned_grid
+from hpo.search.points import Bins, ablation, grid, num_points, planned_grid
 from hpo.search.tree import Parameter, SearchSpace
 
 
@@ -119,3 +119,14 @@ def test_an_ablation_tries_every_pair_on_request() -> None:
 def test_an_ablation_whose_configured_value_is_outside_is_an_error() -> None:
     with pytest.raises(SearchSpaceError, match="size=7 is outside the search space: 1, 2, null"):
         ablation(SPACE, Bins(2, SPACE), lambda _: {"size": 7, "opt": "adam"}.get, pairs=False)
+
+
+def test_the_configurations_of_a_space_are_counted_where_no_range_is_endless() -> None:
+    inner = Parameter("m", "m", FloatDistribution(0.0, 1.0, step=0.25), "m")
+    outer = Parameter("o", "o", CategoricalDistribution(["a", "b"]), "o", branches={"a": (inner,)})
+    whole = Parameter("n", "n", IntDistribution(1, 8), "n")
+    endless = Parameter("x", "x", FloatDistribution(0.0, 1.0), "x")
+
+    assert num_points(SearchSpace((outer, whole))) == (5 + 1) * 8
+    assert num_points(SearchSpace((outer, whole, endless))) is None
+    assert num_points(SearchSpace()) == 1

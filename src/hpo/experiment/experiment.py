@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -105,13 +106,14 @@ class Experiment:
         self._best.prepared(spec)
         return replace(spec, subdir=name)
 
-    def reject(self, spec: TrialSpec, ended: Ended) -> None:
+    def reject(self, spec: TrialSpec, ended: Ended, *, is_shown: bool = True) -> None:
         """Keep a proposal that is never run: it has a row and a line in mp.log, and no directory."""
         name = trial_id(spec.number, self._digest, spec.params)
         self._db.add_trial(spec, name, self._source.name if self._source else None)
         self._db.end_trial(ended)
         self.progress.waiting(spec, name)
-        LOGGER.log(*self.progress.ended(ended, with_params=True))
+        level, line = self.progress.ended(ended, with_params=True)
+        LOGGER.log(level if is_shown else logging.DEBUG, line)
 
     def trial(self, number: int) -> TrialPaths:
         return self.paths.trial(self.progress.trial_id(number))

@@ -19,7 +19,7 @@ class SchedulerLog:
         self._file.setFormatter(logging.Formatter(_FORMAT))
         self._terminal = TerminalHandler()
         self._terminal.setLevel(logging.WARNING if silent else logging.INFO)
-        LOGGER.setLevel(logging.INFO)
+        LOGGER.setLevel(logging.DEBUG)
         LOGGER.propagate = False
         LOGGER.addHandler(self._file)
         LOGGER.addHandler(self._terminal)

@@ -125,14 +125,8 @@ class _Check:
         default = OmegaConf.select(config, key, throw_on_missing=False)
         if isinstance(default, DictConfig):
             return f"{key} is a whole node and not a group; name a key of it: {', '.join(map(str, default))}"
-        for value in _samples(parameter):
-            if not _fits(value, default):
-                return f"{value!r} is a {_kind(value)}, but {key} is a {_kind(default)} ({default!r})"
-            try:
-                OmegaConf.update(config, key, value)
-            except OmegaConfBaseException as error:
-                return f"{key} cannot be {value!r}: {str(error).splitlines()[0]}"
-        return None
+        misfits = [_misfit(key, value, default, config) for value in _samples(parameter)]
+        return "\n  ".join(filter(None, misfits)) or None
 
     def _problem_of_addition(self, parameter: Parameter, path: Path, are_added_fine: bool) -> str | None:
         """A key that the configuration lacks and the user adds: Hydra composes it, or says why not."""
@@ -145,6 +139,17 @@ class _Check:
             return None
         composed = self._composed((*path, _sample(parameter)))
         return composed if isinstance(composed, str) else None
+
+
+def _misfit(key: str, value: Value, default: Any, config: DictConfig) -> str | None:
+    """Why a key cannot have a value; `config` is one to try it on."""
+    if not _fits(value, default):
+        return f"{value!r} is a {_kind(value)}, but {key} is a {_kind(default)} ({default!r})"
+    try:
+        OmegaConf.update(config, key, value)
+    except OmegaConfBaseException as error:
+        return f"{key} cannot be {value!r}: {str(error).splitlines()[0]}"
+    return None
 
 
 def _unknown_option(parameter: Parameter, options: list[str]) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hpo.keys import exists
 from hpo.records import Value
 from hpo.search.tree import Parameter, SearchSpace
 
@@ -28,6 +29,11 @@ def configured_values(config: DictConfig, space: SearchSpace) -> dict[str, Value
 
     def value_of(each: Parameter) -> tuple[Value, ...]:
         value = configured_value(config, each.key)
+        if value is None and not exists(config, each.key.lstrip("+")):
+            outside.append(
+                f"the configuration has no {each.key.lstrip('+')}, and so no configured values to try first"
+            )
+            return ()
         try:
             return (each.canonical(value),)
         except ValueError:

@@ -26,6 +26,8 @@ def read_enqueued(node: Any, space: SearchSpace) -> list[dict[str, Any]]:
     if node is None:
         return []
     entries = list(_from_file(Path(node), space)) if isinstance(node, str) else list(_from_list(node, "enqueue"))
+    if not entries and isinstance(node, str):
+        raise ConfigError(f"enqueue={node} holds no configuration; {_FORMS}")
     problems, found = [], []
     for where, entry in entries:
         try:

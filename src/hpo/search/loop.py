@@ -20,6 +20,8 @@ from hpo.search.study import Proposal, Study
 
 _WAIT_S = 0.25
 _FLUSH_S = 0.25
+# of proposals in a row that are not run, on the terminal
+_MAX_SHOWN_REJECTED = 3
 
 
 class Search:
@@ -53,6 +55,7 @@ class Search:
         self._missing: set[str] = set()
         self._replicates: defaultdict[int, list[ReplicateEnded]] = defaultdict(list)
         self._num_ended = 0
+        self._num_rejected = 0
         self._running: set[int] = set()
         self._stopped: set[int] = set()
         self._is_open = True
@@ -77,18 +80,26 @@ class Search:
         while self._is_open and len(self._running) < self._num_slots:
             if self._num_ended + len(self._running) >= self._total_trials:
                 return
+            if self._proposals.must_wait:
+                return
+            if self._proposals.exhausted is not None:
+                self._is_open = False
+                self._experiment.say(self._proposals.exhausted)
+                return
             proposed = self._proposals.next()
             if proposed is None:
                 self._is_open = False
             elif isinstance(proposed, Rejected):
+                self._num_rejected += 1
                 ended = Ended(proposed.proposal.number, proposed.state, reason=proposed.reason)
-                self._experiment.reject(self._spec(proposed.proposal), ended)
+                is_shown = self._num_rejected <= _MAX_SHOWN_REJECTED
+                self._experiment.reject(self._spec(proposed.proposal), ended, is_shown=is_shown)
+                if self._num_rejected == _MAX_SHOWN_REJECTED:
+                    self._experiment.say("more proposals in a row that are not run stand in mp.log alone")
             else:
+                self._num_rejected = 0
                 self._running.add(proposed.number)
                 self._stream.submit(self._experiment.prepare(self._spec(proposed)))
-            if self._proposals.exhausted is not None:
-                self._is_open = False
-                self._experiment.say(self._proposals.exhausted)
 
     def _spec(self, proposal: Proposal) -> TrialSpec:
         return TrialSpec(

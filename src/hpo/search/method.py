@@ -12,6 +12,7 @@ from optuna.pruners import BasePruner
 from hpo.objectives import Objective
 from hpo.search.constraint_check import Constraints
 from hpo.search.plan import Plan
+from hpo.search.points import num_points
 from hpo.search.proposals import Proposals
 from hpo.search.pruner import said_of
 from hpo.search.sampler import SamplerChoice
@@ -45,6 +46,7 @@ class Method:
             is_all=self.planned.is_all,
             broken=self.constraints.hard.broken,
             drawn=lambda number: random_samples(self.space, number),
+            num_points=num_points(self.space) if self.space.parameters else None,
         )
         for proposal, values in study.add(self.warm.trials):
             proposals.known(proposal, values)

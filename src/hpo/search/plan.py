@@ -42,6 +42,8 @@ def plan(config: DictConfig, space: SearchSpace, choice: SamplerChoice, loader: 
         points, said = _of_algorithm(config, space, choice, bins, loader)
         return Plan([*enqueued, *points], said, min(total, len(enqueued) + len(points)), is_all=True)
     told: list[str] = []
+    if config.grid_bins is not None:
+        told.append("grid_bins: without effect here, it is for search_algo=grid and ablation")
     first: list[Point] = []
     if config.try_defaults_first:
         values = configured_values(config, space)

@@ -93,6 +93,27 @@ def planned_grid(space: SearchSpace, bins: Bins, total_trials: int, seed: int) -
     return count, found
 
 
+def num_points(space: SearchSpace) -> int | None:
+    """How many configurations the space has; None where a range has endless values."""
+    return _num_points(space.parameters)
+
+
+def _num_points(parameters: Parameters) -> int | None:
+    total = 1
+    for each in parameters:
+        kind = each.distribution
+        if isinstance(kind, FloatDistribution | IntDistribution):
+            if kind.step is None:
+                return None
+            total *= math.floor((kind.high - kind.low) / kind.step + 1e-9) + 1
+            continue
+        counts = [_num_points(each.branches.get(option, ())) for option in each.options]
+        if None in counts:
+            return None
+        total *= sum(filter(None, counts))
+    return total
+
+
 def ablation(space: SearchSpace, bins: Bins, defaults_of: DefaultsOf, *, pairs: bool) -> list[Point]:
     """The configured values, then each of them changed to each other value alone; with `pairs` also two at a time.
 

@@ -38,6 +38,7 @@ class Proposals:
 
     `planned` are values, by key, that are tried before the sampler is asked; it is not where they are all. What
     `broken` finds to break a constraint is not run; where too much does, `drawn` gives values to choose from.
+    `num_points` is how many configurations the space has, where they can be counted.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Proposals:
         is_all: bool = False,
         broken: Broken = lambda params: None,
         drawn: Drawn = lambda number: (),
+        num_points: int | None = None,
     ) -> None:
         self._study = study
         self._is_all = is_all
@@ -56,6 +58,8 @@ class Proposals:
         self._drawn = drawn
         self._planned = iter(planned)
         self._duplicates = duplicates
+        self._num_points = num_points
+        self._invalid: set[frozenset[tuple[str, str]]] = set()
         self._known: dict[frozenset[tuple[str, str]], int] = {}
         self._keys: dict[int, frozenset[tuple[str, str]]] = {}
         self._values: dict[int, tuple[float, ...]] = {}
@@ -66,12 +70,27 @@ class Proposals:
     @property
     def exhausted(self) -> str | None:
         """Why nothing new is to be expected any more."""
-        if self._is_all or self._num_in_a_row < _MAX_REJECTED_IN_A_ROW:
+        if self._is_all:
+            return None
+        if self._has_all_points and not self._keys:
+            return f"all {self._num_points} configurations of the search space are tried: it is exhausted"
+        if self._num_in_a_row < _MAX_REJECTED_IN_A_ROW:
             return None
         or_invalid = " or broke a constraint" if self._any_invalid else ""
         return (
             f"the last {_MAX_REJECTED_IN_A_ROW} proposals were not new{or_invalid}: the search space is exhausted"
         )
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether something new can be proposed only when a trial that runs should fail."""
+        return not self._is_all and self._has_all_points and bool(self._keys)
+
+    @property
+    def _has_all_points(self) -> bool:
+        if self._num_points is None or self._duplicates is Duplicates.run:
+            return False
+        return len(self._known) + len(self._invalid) >= self._num_points
 
     def next(self) -> Proposal | Rejected | None:
         """The next trial, or a proposal that the study has been told of as rejected; None at the plan's end."""
@@ -87,6 +106,7 @@ class Proposals:
         if broken is not None:
             self._num_in_a_row += counted
             self._any_invalid = True
+            self._invalid.add(_key(proposal.params))
             self._study.reject(proposal.number, State.PRUNED_INVALID, (), {"constraint": broken})
             return Rejected(proposal, State.PRUNED_INVALID, f"breaks the constraint {broken}")
         key = _key(proposal.params)

@@ -17,6 +17,7 @@ from hpo.experiment import sqlite
 from hpo.objectives import Objective
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
 from hpo.records import Value
+from hpo.resolved import without_passwords
 from hpo.search.spelled import spelled_values
 from hpo.search.tree import Parameter, SearchSpace
 
@@ -45,6 +46,7 @@ def read_warm_start(source: str | None, space: SearchSpace, objectives: Sequence
     if source is None:
         return WarmStart()
     with _opened(source) as study:
+        source = without_passwords(source)
         problems = _of_objectives(study, objectives)
         trials = study.get_trials(states=_FINISHED)
     distributions = space.distributions
@@ -75,7 +77,7 @@ def read_warm_start(source: str | None, space: SearchSpace, objectives: Sequence
 
 @contextmanager
 def _opened(source: str) -> Iterator[optuna.Study]:
-    url = source
+    url, source = source, without_passwords(source)
     if "://" not in source:
         root = Path(source).absolute()
         database = ExperimentPaths.of(root).study_db if root.name.startswith(EXPERIMENT_PREFIX) else None

@@ -12,7 +12,7 @@ from dataclasses import replace
 from omegaconf import DictConfig, flag_override
 
 from hpo.config import Center
-from hpo.objectives import spread_name
+from hpo.objectives import PROGRESS, spread_name
 from hpo.paths import TrialPaths
 from hpo.records import Ended, Event, ReplicateEnded, Report, State, Stop
 from hpo.trial.checkpoints import by_iteration, publish
@@ -91,12 +91,11 @@ def combined(
 ) -> dict[str, float]:
     """The mean or median of each metric that all replicates have, and `<name>_std` of those in `spread_of`.
 
-    That is the standard deviation of a sample, which needs two.
+    That is the standard deviation of a sample, which needs two. How far each has come has no mean.
     """
     first, *others = replicates
-    values = {
-        name: [entry[name] for entry in replicates] for name in first if all(name in each for each in others)
-    }
+    shared = [name for name in first if name not in PROGRESS and all(name in each for each in others)]
+    values = {name: [entry[name] for entry in replicates] for name in shared}
     metrics = {name: _center(entries, center) for name, entries in values.items()}
     if others:
         metrics |= {spread_name(name): _deviation(values[name]) for name in spread_of if name in values}
