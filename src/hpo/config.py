@@ -76,7 +76,7 @@ class TrainConfig:
 
 @dataclass
 class CheckpointEvery:
-    """When there is a checkpoint besides those of evaluations: as soon as any of these is due since the last one."""
+    """How long after the one before there is a checkpoint besides those of evaluations; whichever comes first."""
 
     # passes over the training data; fractions count
     epochs: float | None = None

@@ -1,6 +1,7 @@
 """The socket between a trial and its scheduler.
 
-Frames of pickles go up. What comes down are the trial's order, as open files, and later a byte for each reason to stop.
+Frames of pickles go up. What comes down are the trial's order, as open files, and later a byte for each reason to
+stop.
 """
 
 from __future__ import annotations
