@@ -19,6 +19,7 @@ _FIXED = (
     *("random_seed", "amp"),
     *(f"train_config.{key}" for key in ("epochs", "batch_size", "accumulate_batches", "shuffle", "drop_last")),
     "train_config.ema_decay",
+    *(f"{node}_config._target_" for node in ("model", "loss", "step", "optimizer", "scheduler")),
 )
 
 
@@ -108,7 +109,7 @@ def _check_fixed(state: Mapping[str, Any], setup: Setup, run_config: Mapping[str
 def _value(config: Mapping[str, Any], key: str) -> Any:
     value: Any = config
     for part in key.split("."):
-        value = value[part]
+        value = (value or {}).get(part)  # a node that is none
     return value
 
 

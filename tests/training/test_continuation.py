@@ -1,0 +1,364 @@
+"""A training that was interrupted comes to the same end, to the bit, as one that was not."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from hydra.utils import execution_whitelist
+
+from hpo.errors import TrialError
+from hpo.targets import BUILT_IN
+from hpo.training import running as running_module
+from hpo.training.loop import train
+from tests.conftest import REPOSITORY
+from tests.training.interrupted_runs import (
+    InterruptedTrial,
+    assert_equal,
+    assert_same_end,
+    dies,
+    leaves,
+    newest,
+    run,
+    scramble,
+)
+
+TOY = "tests.training.toy_problem"
+TORCH_SCHEDULER = "torch.optim.lr_scheduler"
+ADAM = {"_target_": "torch.optim.Adam", "lr": 0.05}
+MOMENTUM = {"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9, "nesterov": True}
+METRICS = {
+    "error": {"_target_": "torchmetrics.MeanSquaredError"},
+    "explained": {"_target_": "torchmetrics.ExplainedVariance"},
+    "similarity": {"_target_": "torchmetrics.CosineSimilarity", "reduction": "mean"},
+}
+# 18 samples: 5 steps in each of 3 epochs, evaluations after 5, 10 and 15, records in between after 2, 4, 7, ...
+LINE = {
+    "data_config": {"_target_": f"{TOY}.LineOf", "kind": "tuples", "num_train": 18},
+    "model_config": {"_target_": f"{TOY}.Linear", "dropout": 0.3},
+    "loss_config": {"_target_": "torch.nn.MSELoss"},
+    "optimizer_config": ADAM,
+    "metrics": METRICS,
+}
+PICTURES = {
+    "data_config": {"_target_": f"{TOY}.ShakenPictures"},
+    "model_config": {"_target_": f"{TOY}.DroppingConvolution"},
+    "optimizer_config": MOMENTUM,
+    "metrics": {"accuracy": {"_target_": "torchmetrics.classification.MulticlassAccuracy", "num_classes": 2}},
+}
+SMALL = ("train_config.batch_size=4", "train_config.epochs=3", "log_epoch=0.4", "device=cpu")
+# in the middle of an epoch and of what is averaged, at an evaluation, twice in a row, before the first checkpoint
+INTERRUPTIONS = (dies(2), leaves(3), dies(7), leaves(7), leaves(10), dies(15))
+
+
+def scheduler(name, **arguments):
+    return {"scheduler_config": {"_target_": f"{TORCH_SCHEDULER}.{name}", **arguments}}
+
+
+CASES = {
+    "tensors-in-order": (("train_config.shuffle=false",), LINE),
+    "adam": ((), LINE),
+    "momentum": ((), LINE | {"optimizer_config": MOMENTUM}),
+    "several-generators": ((), PICTURES),
+    "two-workers": (("train_config.num_workers=2",), PICTURES),
+    "step-scheduler": ((), LINE | scheduler("StepLR", step_size=2, gamma=0.5)),
+    "multi-step-scheduler": ((), LINE | scheduler("MultiStepLR", milestones=[1, 2], gamma=0.5)),
+    "cosine-by-epoch": ((), LINE | scheduler("CosineAnnealingLR", T_max="auto")),
+    "one-cycle-by-step": (
+        (),
+        LINE
+        | {"optimizer_config": MOMENTUM}
+        | scheduler("OneCycleLR", max_lr=0.1, total_steps="auto", interval="step"),
+    ),
+    "warm-up-by-step": (
+        (),
+        LINE
+        | {
+            "scheduler_config": {
+                "_target_": "hpo.training.schedulers.warm_up_cosine",
+                "total_steps": "auto",
+                "interval": "step",
+                "warm_up_fraction": 0.4,
+            }
+        },
+    ),
+    "exponential-by-evaluation": (
+        ("eval_epoch=0.4",),
+        LINE | scheduler("ExponentialLR", gamma=0.7, interval="evaluation"),
+    ),
+    "plateau": (
+        ("eval_epoch=0.4",),
+        LINE
+        | scheduler(
+            "ReduceLROnPlateau", interval="evaluation", metric="val_loss", patience=0, threshold=0.5, factor=0.5
+        ),
+    ),
+    "moving-average": (("train_config.ema_decay=0.8",), PICTURES),
+    "accumulated-batches": (
+        ("train_config.accumulate_batches=2", "train_config.batch_size=2"),
+        PICTURES,
+    ),
+    "accumulated-tensors": (("train_config.accumulate_batches=2", "train_config.batch_size=2"), LINE),
+    "last-batch-left-out": (("train_config.drop_last=true", "train_config.batch_size=3"), LINE),
+    "bf16": (("amp=bf16",), LINE),
+    "bf16-of-pictures": (("amp=bf16", "train_config.channels_last=true"), PICTURES),
+    "clipped": (("train_config.clip_grad_norm=0.1",), LINE | {"parameter_config": "no_decay"}),
+    "two-optimizers": ((), LINE | {"step_config": {"_target_": f"{TOY}.Alternating"}}),
+    "scalars-of-a-step": ((), LINE | {"step_config": {"_target_": f"{TOY}.Penalized", "strength": 0.1}}),
+    "step-with-a-memory": ((), LINE | {"step_config": {"_target_": f"{TOY}.Rising"}}),
+    "loss-with-a-memory": ((), LINE | {"loss_config": {"_target_": f"{TOY}.Adapting"}}),
+    "without-validation-data": (
+        ("optim_metrics.train_loss=min",),
+        LINE | {"data_config": {"_target_": f"{TOY}.Line", "num_train": 18, "has_val": False}},
+    ),
+    "part-of-the-validation-data": (("eval_subsample=0.5", "train_config.eval_batch_size=2"), PICTURES),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_training_interrupted_again_and_again_ends_as_one_that_was_not(make_config, tmp_path, case):
+    options, groups = CASES[case]
+    config = make_config((*SMALL, *options), **groups)
+    whole = run(config, tmp_path / "whole")
+    assert len(whole.records) > 6
+
+    continued = run(config, tmp_path / "continued", *INTERRUPTIONS, checkpoint_every__iterations=3)
+
+    assert_same_end(whole, continued)
+
+
+@pytest.mark.parametrize("interruption", [dies, leaves])
+@pytest.mark.parametrize("iteration", range(1, 15))
+def test_no_iteration_is_a_bad_one_to_be_interrupted_at(make_config, tmp_path, iteration, interruption):
+    options = ("train_config.ema_decay=0.8", "eval_epoch=0.8")
+    config = make_config((*SMALL, *options), **PICTURES | scheduler("CosineAnnealingLR", T_max="auto"))
+    whole = run(config, tmp_path / "whole")
+
+    continued = run(config, tmp_path / "continued", interruption(iteration), checkpoint_every__iterations=2)
+
+    assert_same_end(whole, continued)
+
+
+def test_the_shipped_mlp_with_dropout_on_digits_ends_the_same(make_config, tmp_path):
+    options = ("model_config.dropout=0.5", "train_config.batch_size=256", "log_epoch=0.5", "device=cpu")
+    config = make_config(options, optimizer_config="adam", scheduler_config="warm_up_cosine")
+    whole = run(config, tmp_path / "whole")
+
+    continued = run(config, tmp_path / "continued", dies(4), leaves(8), checkpoint_every__iterations=2)
+
+    assert_same_end(whole, continued)
+
+
+def test_two_networks_against_each_other_end_the_same(make_config, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(REPOSITORY / "tests" / "projects" / "signals")
+    groups = {
+        "data_config": {"_target_": "signals.gan.Cloud", "num_points": 18, "seed": 3},
+        "model_config": {"_target_": "signals.gan.Gan", "width": 4},
+        "step_config": {"_target_": "signals.gan.Adversarial"},
+        "loss_config": {},
+        "optimizer_config": ADAM,
+        "metrics": {},
+    }
+    config = make_config((*SMALL, "optim_metrics.val_distance=min"), **groups)
+    with execution_whitelist((*BUILT_IN, "signals.*")):
+        whole = run(config, tmp_path / "whole")
+        continued = run(config, tmp_path / "continued", *INTERRUPTIONS, checkpoint_every__iterations=3)
+
+    assert_same_end(whole, continued)
+
+
+@pytest.mark.parametrize("groups", [LINE, PICTURES], ids=["float-states", "counts"])
+def test_what_metrics_have_taken_in_of_a_full_buffer_is_kept(make_config, tmp_path, monkeypatch, groups):
+    monkeypatch.setattr(running_module, "_MAX_BUFFERED_BATCHES", 2)
+    config = make_config((*SMALL, "log_epoch=1"), **groups)
+    whole = run(config, tmp_path / "whole")
+
+    continued = run(config, tmp_path / "continued", leaves(4), dies(8), leaves(8), checkpoint_every__iterations=3)
+
+    assert_same_end(whole, continued)
+
+
+def test_a_training_without_interruption_is_not_changed_by_its_checkpoints(make_config, tmp_path):
+    config = make_config(SMALL, **PICTURES)
+    whole = run(config, tmp_path / "whole")
+
+    often = run(config, tmp_path / "often", checkpoint_every__iterations=1)
+
+    assert [step for step, _ in often.steps_saved] == list(range(1, 16))
+    assert_same_end(whole, often)
+
+
+# --- what ends a training ---
+
+
+def ends(config, root, *interruptions):
+    """What `train` returns in the end."""
+    trial = run(config, root, *interruptions) if interruptions else InterruptedTrial(config, root)
+    return trial, train(trial)
+
+
+def test_a_trial_that_died_after_its_last_checkpoint_only_says_how_it_ended(make_config, tmp_path):
+    config = make_config(SMALL, **LINE)
+    first, result = ends(config, tmp_path)
+    records, state = list(first.records), newest(first)
+
+    again = train(first)
+
+    assert again == result
+    assert [step for step, _ in first.steps_saved] == [5, 10, 15]
+    assert_equal(first.records, records)
+    assert_equal(newest(first), state)
+
+
+@pytest.mark.parametrize(
+    ("option", "losses", "reason"),
+    [
+        ("early_stopping_iter=6", [3.0, 4.0, 4.0], "stopped early: val_loss has not got better since iteration 5"),
+        ("divergence_factor=2", [1.0, 4.0], "diverged: val_loss is 4 and was 1 at iteration 5"),
+        ("divergence_factor=2", [1.0, float("nan")], "diverged: val_loss is nan"),
+    ],
+)
+def test_a_trial_that_died_when_it_was_to_end_ends_then(make_config, tmp_path, option, losses, reason):
+    counting = {"loss_config": {"_target_": f"{TOY}.Counting", "val_losses": losses}, "metrics": {}}
+    trial, first = ends(make_config((*SMALL, option), **LINE | counting), tmp_path)
+
+    again = train(trial)
+
+    assert again.reason.startswith(reason)
+    assert_equal(again.metrics, first.metrics)
+    assert (again.reason, again.state) == (first.reason, first.state)
+    assert trial.iteration == 5 * len(losses)
+
+
+def test_early_stopping_counts_on(make_config, tmp_path):
+    losses = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    counting = {"loss_config": {"_target_": f"{TOY}.Counting", "val_losses": losses}, "metrics": {}}
+    config = make_config((*SMALL, "early_stopping_iter=6"), **LINE | counting)
+
+    trial = run(config, tmp_path, leaves(8))
+
+    assert trial.iteration == 15
+    assert newest(trial)["best_iteration"] == 5
+
+
+def test_a_trial_that_leaves_keeps_one_checkpoint_and_gives_the_metrics_so_far(make_config, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="hpo.train")
+    trial = InterruptedTrial(make_config((*SMALL, "num_worst_images=2"), **PICTURES), tmp_path)
+    trial.leaves_after = 7
+    assert train(trial)["val_loss"] == trial.records[2]["val_loss"]
+    assert trial.steps_saved == [(5, True), (7, False)]
+    assert newest(trial)["metrics"] == pytest.approx(trial.records[-1], nan_ok=True)
+    assert "leaves at iteration 7 of 15, to be continued" in caplog.messages
+    trial.leaves_after = 10
+    train(trial)
+    assert [step for step, _ in trial.steps_saved] == [5, 7, 10]
+    assert trial.images == []
+
+
+def test_a_trial_that_must_leave_before_its_first_evaluation_has_no_metrics_but_a_checkpoint(
+    make_config, tmp_path
+):
+    trial = InterruptedTrial(make_config((*SMALL, "log_epoch=1"), **LINE), tmp_path)
+    trial.leaves_after = 1
+    assert set(train(trial)) == {"best_iteration", "best_loss"}
+    assert newest(trial)["metrics"] == {}
+
+
+# --- which checkpoint ---
+
+
+def test_the_log_says_where_training_continues(make_config, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="hpo.train")
+    run(make_config(SMALL, **LINE), tmp_path, leaves(7))
+    assert "continues at iteration 7 of 15 (epoch 2) from checkpoint_7.pt" in caplog.messages
+
+
+def test_where_only_the_best_is_kept_training_continues_from_that(make_config, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="hpo.train")
+    config = make_config((*SMALL, "keep_n_checkpoints=0"), **LINE)
+    whole = run(config, tmp_path / "whole")
+
+    continued = run(config, tmp_path / "continued", dies(8))
+
+    assert "continues at iteration 5 of 15 (epoch 1) from best_checkpoint_5.pt" in caplog.messages
+    assert_same_end(whole, continued)
+
+
+def test_a_checkpoint_that_was_cut_off_is_passed_over_for_the_one_before(make_config, tmp_path, caplog):
+    config = make_config((*SMALL, "keep_n_checkpoints=2"), **PICTURES)
+    whole = run(config, tmp_path / "whole")
+    trial = InterruptedTrial(config.copy(), tmp_path / "continued")
+    trial.config.checkpoint_every.iterations = 3
+    trial.leaves_after = 9
+    train(trial)
+    path = trial.dir.checkpoint(9)
+    path.write_bytes(path.read_bytes()[:-1000])
+    trial.leaves_after = None
+    caplog.set_level(logging.INFO, logger="hpo.train")
+    scramble()
+
+    train(trial)
+
+    assert "checkpoint_9.pt cannot be read and is passed over" in caplog.text
+    assert "continues at iteration 8 of 15 (epoch 2) from checkpoint_8.pt" in caplog.messages
+    assert_same_end(whole, trial)
+
+
+def test_weights_to_begin_with_are_not_taken_again(make_config, tmp_path):
+    weights = tmp_path / "weights.pt"
+    torch.save({"layer.weight": torch.zeros(1, 1), "layer.bias": torch.zeros(1)}, weights)
+    config = make_config((*SMALL, f"init_chkpt={weights}"), **LINE)
+    whole = run(config, tmp_path / "whole")
+    trial = InterruptedTrial(config, tmp_path / "continued")
+    trial.leaves_after = 7
+    train(trial)
+    weights.unlink()
+    trial.leaves_after = None
+
+    train(trial)
+
+    assert_same_end(whole, trial)
+
+
+# --- checkpoints that do not fit ---
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (
+            "train_config.epochs=4",
+            "checkpoint_7.pt was trained with train_config.epochs=3: it cannot be continued",
+        ),
+        ("train_config.batch_size=8", "with train_config.batch_size=4: .* with train_config.batch_size=8"),
+        ("random_seed=1", "with random_seed=42: it cannot be continued with random_seed=1"),
+        ("data_config.num_train=30", "with 5 steps in each epoch, and the data gives 8 now"),
+        ("amp=bf16", "with amp=none"),
+        ("optimizer_config._target_=torch.optim.AdamW", "with optimizer_config._target_=torch.optim.Adam: "),
+        (scheduler("StepLR", step_size=2), "with scheduler_config._target_=None"),
+        ({"model_config": {"_target_": f"{TOY}.DroppingConvolution"}}, "with model_config._target_="),
+        ({"model_config": {"_target_": f"{TOY}.Widening", "width": 2}}, "does not fit .* size mismatch for layer"),
+        ("metrics.mae={_target_: torchmetrics.MeanAbsoluteError}", "does not fit .* KeyError: 'mae'"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused_by_name(make_config, tmp_path, change, complaint):
+    options, groups = ((change,), {}) if isinstance(change, str) else ((), change)
+    model = (
+        LINE["model_config"] if "does not fit" not in complaint else {"_target_": f"{TOY}.Widening", "width": 3}
+    )
+    line = LINE | {"model_config": model}
+    trial = InterruptedTrial(make_config(SMALL, **line), tmp_path)
+    trial.leaves_after = 7
+    train(trial)
+
+    with pytest.raises(TrialError, match=complaint):
+        train(InterruptedTrial(make_config((*SMALL, *options), **line | groups), tmp_path))
+
+
+def test_a_checkpoint_that_something_else_wrote_is_refused(make_config, tmp_path):
+    trial = InterruptedTrial(make_config(SMALL, **LINE), tmp_path)
+    trial.dir.checkpoint(3).parent.mkdir(exist_ok=True)
+    torch.save({"current_iteration": 3, "model": {}}, trial.dir.checkpoint(3))
+    with pytest.raises(TrialError, match=r"checkpoint_3\.pt does not fit .* KeyError: 'run_config'"):
+        train(trial)
