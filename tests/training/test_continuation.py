@@ -9,9 +9,15 @@ import torch
 from hydra.utils import execution_whitelist
 
 from hpo.errors import TrialError
+from hpo.paths import TrialPaths
+from hpo.records import State, Stop
 from hpo.targets import BUILT_IN
 from hpo.training import running as running_module
 from hpo.training.loop import train
+from hpo.trial.attempt import run_attempt
+from hpo.trial.checkpoints import Checkpoints
+from hpo.trial.link import NullLink
+from hpo.trial.metadata import Metadata
 from tests.conftest import REPOSITORY
 from tests.training.interrupted_runs import (
     InterruptedTrial,
@@ -263,6 +269,37 @@ def test_a_trial_that_must_leave_before_its_first_evaluation_has_no_metrics_but_
     trial.leaves_after = 1
     assert set(train(trial)) == {"best_iteration", "best_loss"}
     assert newest(trial)["metrics"] == {}
+
+
+class LeavingLink(NullLink):
+    """A scheduler that has told the trial to leave by the time it looks for the so-manieth time."""
+
+    def __init__(self, num_looks: float) -> None:
+        self.num_looks = num_looks
+
+    def stop_requested(self):
+        self.num_looks -= 1
+        return Stop.LEAVE if self.num_looks < 0 else None
+
+
+@pytest.mark.parametrize("num_looks", [1, 6, 10, 19])
+def test_a_trial_of_a_scheduler_that_ends_waits_and_is_continued_to_the_same_end(make_config, tmp_path, num_looks):
+    config = make_config(SMALL, **LINE, task={"_target_": "hpo.training.loop.train"})
+    ended = []
+    for name, links in (("whole", [NullLink()]), ("continued", [LeavingLink(num_looks), NullLink()])):
+        paths = TrialPaths(tmp_path / name)
+        for folder in paths.folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        Metadata(paths.metadata, {}).update(number=0, trial_id=name, params={}, log_iteration=0)
+        for link in links:
+            scramble()
+            ended.append(run_attempt(config, paths, link))
+
+    whole, left, continued = ended
+    assert (left.state, left.reason) == (State.WAITING, "interrupted, to be continued")
+    assert (continued.state, continued.metrics) == (State.COMPLETE, whole.metrics)
+    states = [Checkpoints(TrialPaths(tmp_path / name), 1).restore() for name in ("whole", "continued")]
+    assert_equal(*states)
 
 
 # --- which checkpoint ---
