@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,35 @@ from omegaconf import DictConfig, OmegaConf
 from hpo.training.loop import train
 from hpo.trial.checkpoints import Checkpoints
 from tests.training.conftest import RecordingTrial
+
+TOY = "tests.training.toy_problem"
+TORCH_SCHEDULER = "torch.optim.lr_scheduler"
+ADAM = {"_target_": "torch.optim.Adam", "lr": 0.05}
+MOMENTUM = {"_target_": "torch.optim.SGD", "lr": 0.1, "momentum": 0.9, "nesterov": True}
+METRICS = {
+    "error": {"_target_": "torchmetrics.MeanSquaredError"},
+    "explained": {"_target_": "torchmetrics.ExplainedVariance"},
+    "similarity": {"_target_": "torchmetrics.CosineSimilarity", "reduction": "mean"},
+}
+# 18 samples: 5 steps in each of 3 epochs, evaluations after 5, 10 and 15, records in between after 2, 4, 7, ...
+LINE = {
+    "data_config": {"_target_": f"{TOY}.LineOf", "kind": "tuples", "num_train": 18},
+    "model_config": {"_target_": f"{TOY}.Linear", "dropout": 0.3},
+    "loss_config": {"_target_": "torch.nn.MSELoss"},
+    "optimizer_config": ADAM,
+    "metrics": METRICS,
+}
+PICTURES = {
+    "data_config": {"_target_": f"{TOY}.ShakenPictures"},
+    "model_config": {"_target_": f"{TOY}.DroppingConvolution"},
+    "optimizer_config": MOMENTUM,
+    "metrics": {"accuracy": {"_target_": "torchmetrics.classification.MulticlassAccuracy", "num_classes": 2}},
+}
+SMALL = ("train_config.batch_size=4", "train_config.epochs=3", "log_epoch=0.4", "device=cpu")
+
+
+def scheduler(name, **arguments):
+    return {"scheduler_config": {"_target_": f"{TORCH_SCHEDULER}.{name}", **arguments}}
 
 
 class Killed(Exception):
@@ -125,6 +154,3 @@ def assert_same_end(whole: InterruptedTrial, continued: InterruptedTrial) -> Non
     assert_equal(newest(continued), newest(whole))
     best, expected = (list(trial.dir.best_checkpoints.iterdir()) for trial in (continued, whole))
     assert [path.name for path in best] == [path.name for path in expected]
-
-
-Run = Callable[..., InterruptedTrial]
