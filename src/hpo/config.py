@@ -75,6 +75,17 @@ class TrainConfig:
 
 
 @dataclass
+class CheckpointEvery:
+    """How long after the one before there is a checkpoint besides those of evaluations; whichever comes first."""
+
+    # passes over the training data; fractions count
+    epochs: float | None = None
+    # optimizer steps
+    iterations: int | None = None
+    seconds: float | None = None
+
+
+@dataclass
 class RunConfig:
     """Everything that an experiment is made of; `search_space` holds what its trials vary."""
 
@@ -139,6 +150,8 @@ class RunConfig:
     num_worst_images: int = 0
     # newest checkpoints kept in checkpoints/
     keep_n_checkpoints: int = 1
+    # checkpoints between evaluations, which bound what is repeated after a death
+    checkpoint_every: CheckpointEvery = field(default_factory=CheckpointEvery)
     # write TensorBoard event files into dashboard/
     tensorboard: bool = True
 

@@ -40,6 +40,8 @@ class Stop(StrEnum):
     """It will lose: it ends as PRUNED_POOR_PERFORMANCE, at once."""
     PAUSE = "pause"
     """The search is over: at its next evaluation it ends as WAITING, and can be continued."""
+    LEAVE = "leave"
+    """The scheduler is about to end: it keeps a checkpoint in its next step, and ends as WAITING."""
 
     @property
     def state(self) -> State:

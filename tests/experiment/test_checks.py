@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
+from hpo.config import CheckpointEvery
 from hpo.errors import ConfigError, TargetError
 from hpo.experiment.checks import check_budgets, check_config
 
@@ -18,6 +19,14 @@ Make = Callable[..., DictConfig]
         ("total_trials", 0, "total_trials=0 must be at least 1"),
         ("concurrent_trials", -2, "concurrent_trials=-2 must be at least 1"),
         ("keep_n_checkpoints", -1, "keep_n_checkpoints=-1 must be at least 0"),
+        ("checkpoint_every", CheckpointEvery(iterations=0), "checkpoint_every.iterations=0 must be at least 1"),
+        ("checkpoint_every", CheckpointEvery(epochs=0.0), "checkpoint_every.epochs=0.0 must be above 0"),
+        ("checkpoint_every", CheckpointEvery(seconds=-5.0), "checkpoint_every.seconds=-5.0 must be above 0"),
+        (
+            "checkpoint_every",
+            CheckpointEvery(seconds=float("nan")),
+            "checkpoint_every.seconds=nan must be above 0",
+        ),
         ("random_seed", -1, "random_seed=-1 must be at least 0"),
         ("train_config.batch_size", 0, "train_config.batch_size=0 must be at least 1"),
         ("train_config.eval_batch_size", 0, "train_config.eval_batch_size=0 must be at least 1"),
@@ -59,6 +68,7 @@ def test_a_value_that_cannot_be_is_named_with_what_is_allowed(
         ("keep_n_checkpoints", 0),
         ("threads_per_trial", "auto"),
         ("threads_per_trial", 64),
+        ("checkpoint_every", CheckpointEvery(epochs=0.001, iterations=1, seconds=0.1)),
         ("random_seed", 0),
         ("eval_epoch", 0.01),
         ("experiment_id", "2026-11.my_run-3"),
@@ -68,6 +78,11 @@ def test_a_value_that_cannot_be_is_named_with_what_is_allowed(
 )
 def test_the_smallest_that_makes_sense_passes(quadratic: Make, key: str, value: Any) -> None:
     check_config(quadratic(**{key: value}))
+
+
+def test_checkpoints_in_between_are_refused_where_none_is_kept(quadratic: Make) -> None:
+    with pytest.raises(ConfigError, match=r"checkpoint_every\.seconds=60\.0 leaves no checkpoint"):
+        check_config(quadratic(keep_n_checkpoints=0, checkpoint_every=CheckpointEvery(seconds=60.0)))
 
 
 def test_targets_are_checked_as_well(quadratic: Make) -> None:

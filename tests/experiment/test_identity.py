@@ -39,6 +39,7 @@ def mnist(compose_run: Callable[..., DictConfig]) -> Callable[..., str]:
         "verbose=silent",
         "device=cpu",
         "keep_n_checkpoints=5",
+        "checkpoint_every.seconds=30",
         "tensorboard=false",
         "dry_run=true",
         "run_task=test_task",

@@ -59,6 +59,9 @@ class RecordingTrial:
     def will_lose(self) -> bool:
         return len(self.reports) == self.loses_after
 
+    def must_leave(self) -> bool:
+        return False
+
     def should_stop(self) -> bool:
         return len(self.reports) == self.stop_after
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from hpo.errors import DataError
 from hpo.training.batches import LoadedBatches, TensorBatches, make_batches
@@ -112,6 +112,39 @@ def test_workers_draw_different_numbers_the_same_in_each_run():
     assert len(set(first)) == len(first)
     assert draw(1) == first
     assert draw(2) != first
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("skip", [0, 1, 2, 3])
+def test_an_epoch_can_begin_after_some_of_its_batches(dataset, seed, drop_last, skip):
+    batches = make_batches(dataset, CPU, batch_size=4, shuffle_seed=seed, drop_last=drop_last)
+    rest = [targets.tolist() for _, targets in batches.epoch(3, skip=skip)]
+    assert rest == targets_of(batches, 3)[skip:]
+
+
+def test_so_can_one_over_some_rows_of_the_tensors():
+    dataset = Subset(TensorDataset(INPUTS, TARGETS), [9, 3, 4, 0, 7])
+    batches = make_batches(dataset, CPU, batch_size=2)
+    assert isinstance(batches, TensorBatches)
+    assert [targets.tolist() for _, targets in batches.epoch(1, skip=1)] == [[4, 0], [7]]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_what_batches_that_are_left_out_would_have_drawn_is_drawn_before_the_others(num_workers):
+    batches = make_batches(Noise(), CPU, batch_size=1, shuffle_seed=1, num_workers=num_workers)
+    torch.manual_seed(5)
+    np.random.seed(5)
+    whole = [[value.item() for value in batch] for batch in batches.epoch(1)]
+    torch.manual_seed(5)
+    np.random.seed(5)
+    rest = batches.epoch(1, skip=2)
+    if num_workers == 0:
+        after_two = torch.get_rng_state()
+        torch.manual_seed(5)
+        torch.rand(2, dtype=torch.float64)
+        assert torch.equal(torch.get_rng_state(), after_two)
+    assert [[value.item() for value in batch] for batch in rest] == whole[2:]
 
 
 def test_a_dataset_smaller_than_its_only_batch_is_an_error():

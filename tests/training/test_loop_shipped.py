@@ -24,13 +24,19 @@ def test_a_checkpoint_opens_by_default_and_holds_all_that_training_goes_on_from(
         "scheduler",
         "scaler",
         "ema",
+        "ema_updates",
+        "step",
+        "loss_function",
+        "running",
         "rng",
         "current_epoch",
         "current_iteration",
+        "steps_per_epoch",
         "best_iteration",
         "best_loss",
         "best_value",
         "best_metrics",
+        "measured",
     ]
     assert list(state["model"]) == ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]
     assert state["run_config"]["model_config"]["hidden_size"] == 16

@@ -9,7 +9,7 @@ import torch
 
 from hpo.errors import ConfigError
 from hpo.training.device import choose_device
-from hpo.training.seeding import epoch_generator, rng_state, seed_everything
+from hpo.training.seeding import epoch_generator, rng_state, seed_everything, set_rng_state
 
 
 def draw():
@@ -43,12 +43,17 @@ def test_every_generator_can_be_set_back_to_a_state_that_was_saved():
     torch.save(rng_state(), buffer)
     expected = draw(), random.gauss(0, 1)
     buffer.seek(0)
-    state = torch.load(buffer)
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    np.random.set_state(state["numpy"])
-    torch.set_rng_state(state["torch"])
+    set_rng_state(torch.load(buffer))
     assert (draw(), random.gauss(0, 1)) == expected
+
+
+def test_the_generator_of_a_device_that_is_gone_is_left_out(monkeypatch):
+    seed_everything(7)
+    state = rng_state() | {"cuda": [torch.get_rng_state()]}
+    expected = draw()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    set_rng_state(state)
+    assert draw() == expected
 
 
 def test_auto_is_the_cpu_where_there_is_no_cuda_and_cuda_is_refused(monkeypatch):

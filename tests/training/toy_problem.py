@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -116,6 +118,49 @@ class Convolution(nn.Module):
         return self.classes(self.norm(self.convolution(images)).relu().flatten(1))
 
 
+class Shaken(Dataset):
+    """Colour images of 4 x 4 pixels that are never the same twice: all three generators have a part in it."""
+
+    def __init__(self, num: int, seed: int) -> None:
+        self.images = torch.rand(num, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = self.images[index]
+        if random.random() < 0.5:
+            image = image.flip(-1)
+        image = image.roll(int(np.random.randint(4)), dims=-2)
+        return image + 0.1 * torch.randn(image.shape), index % 2
+
+
+class ShakenPictures:
+    """18 of them, and 5 that validate."""
+
+    def load(self, source: object) -> Splits:
+        return Splits(Shaken(18, seed=0), Shaken(5, seed=1))
+
+
+class DroppingConvolution(Convolution):
+    """With dropout before the classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classes = nn.Sequential(nn.Dropout(0.5), self.classes)
+
+
+class Widening(nn.Module):
+    """The mean of so many lines."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, width)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.layer(inputs).mean(1, keepdim=True)
+
+
 class Brightness(nn.Module):
     """The mean of each image."""
 
@@ -174,3 +219,38 @@ class Alternating(TrainingStep):
             self.update(optimizer)
             results.append(result)
         return results[:1]
+
+
+class Rising(TrainingStep):
+    """Weighs the loss by the number of updates so far, which the step itself counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_updates = 0
+
+    def compute_loss(self, batch: Any) -> Result:
+        result = super().compute_loss(batch)
+        return replace(result, loss=result.loss * (1 + self.num_updates))
+
+    def train(self, batches: Sequence[Any]) -> list[Result]:
+        self.num_updates += 1
+        return super().train(batches)
+
+    def state_dict(self) -> Mapping[str, Any]:
+        return {"num_updates": self.num_updates}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.num_updates = state["num_updates"]
+
+
+class Adapting(nn.Module):
+    """The squared error, over a scale that follows the targets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            self.scale.lerp_(targets.abs().mean(), 0.1)
+        return (outputs - targets).square().mean() / self.scale

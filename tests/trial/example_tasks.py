@@ -53,6 +53,11 @@ def logs(trial: Trial) -> dict[str, float]:
     return {"loss": 1.0}
 
 
+def leaves_when_it_must(trial: Trial) -> dict[str, float]:
+    trial.must_leave()
+    return {"loss": 1.0}
+
+
 def threads(trial: Trial) -> dict[str, float]:
     return {"loss": float(os.environ["OMP_NUM_THREADS"])}
 

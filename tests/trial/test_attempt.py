@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -175,6 +176,7 @@ def test_everything_that_is_logged_while_it_runs_is_in_train_log(config_of: Make
     [
         (Stop.PRUNE, State.PRUNED_POOR_PERFORMANCE, "stopped by the pruner"),
         (Stop.PAUSE, State.WAITING, "stopped, to be continued"),
+        (Stop.LEAVE, State.WAITING, "interrupted, to be continued"),
     ],
 )
 def test_a_trial_that_obeys_is_pruned_or_waits_with_its_best_metrics(
@@ -188,6 +190,18 @@ def test_a_trial_that_obeys_is_pruned_or_waits_with_its_best_metrics(
     assert ended.metrics == {"loss": 1 / 3}
     assert noted(paths)["state"] == state
     assert len(json.loads(paths.results.read_text())) == 3
+
+
+@pytest.mark.parametrize("why", [None, *Stop])
+def test_a_trial_must_leave_when_it_is_told_so_and_for_no_other_reason(
+    config_of: Make, paths: TrialPaths, why: Stop | None
+) -> None:
+    link = Collecting(stop_after=0 if why else math.inf, why=why or Stop.PAUSE)
+
+    ended = run_attempt(config_of("leaves_when_it_must"), paths, link)
+
+    assert ended.state is (State.WAITING if why is Stop.LEAVE else State.COMPLETE)
+    assert ended.metrics == {"loss": 1.0}
 
 
 def test_threads_are_limited_before_the_task_runs(

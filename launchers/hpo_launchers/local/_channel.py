@@ -1,6 +1,7 @@
 """The socket between a trial and its scheduler.
 
-Frames of pickles go up. What comes down are the trial's order, as open files, and later one byte that says stop.
+Frames of pickles go up. What comes down are the trial's order, as open files, and later a byte for each reason to
+stop.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from hpo.records import Ended, Event, Stop
 
 _HEADER = struct.Struct("!I")
 _ORDER = b"o"
-_STOP = {Stop.PRUNE: b"l", Stop.PAUSE: b"p"}
+_STOP = {Stop.PRUNE: b"l", Stop.PAUSE: b"p", Stop.LEAVE: b"v"}
 _WHY = {byte: why for why, byte in _STOP.items()} | {b"": Stop.PAUSE}
 _MAX_ORDER_FILES = 2
 _CHUNK_BYTES = 1 << 18
@@ -49,6 +50,7 @@ class ChannelLink:
         self._pid = os.getpid()
         self._buffer = bytearray()
         self._stop: Stop | None = None
+        self._is_at_end = False
         self.has_ended = False
 
     def send(self, event: Event) -> None:
@@ -65,15 +67,25 @@ class ChannelLink:
         self._send_buffered()
 
     def stop_requested(self) -> Stop | None:
-        if self._stop is None and os.getpid() == self._pid:
-            try:
-                # an end of file says that the scheduler is gone
-                self._stop = _WHY[self._connection.recv(1)]
-            except BlockingIOError:
-                pass
-            except OSError:
-                self._stop = Stop.PAUSE
+        # the first reason holds, but for LEAVE, which can wait for nothing
+        while self._stop is not Stop.LEAVE and not self._is_at_end and os.getpid() == self._pid:
+            why = self._next_reason()
+            if why is None:
+                break
+            if self._stop is None or why is Stop.LEAVE:
+                self._stop = why
         return self._stop
+
+    def _next_reason(self) -> Stop | None:
+        """What the scheduler has said since; its end is a reason as well, and the last one."""
+        try:
+            said = self._connection.recv(1)
+        except BlockingIOError:
+            return None
+        except OSError:
+            said = b""
+        self._is_at_end = not said
+        return _WHY[said]
 
     def flush(self, timeout_s: float) -> None:
         """Wait until everything is with the scheduler, or it is gone, or has taken nothing for `timeout_s`."""

@@ -31,8 +31,12 @@ _AT_LEAST = {
     "train_config.eval_batch_size": 1,
     "train_config.epochs": 1,
     "train_config.num_workers": 0,
+    "checkpoint_every.iterations": 1,
 }
-_POSITIVE = ("eval_epoch", "log_epoch", "timeout_s", "trial_timeout_s", "max_failure_rate")
+_POSITIVE = (
+    *("eval_epoch", "log_epoch", "timeout_s", "trial_timeout_s", "max_failure_rate"),
+    *("checkpoint_every.epochs", "checkpoint_every.seconds"),
+)
 _AUTO = "auto"
 _MAX_SEED = 2**32 - 1
 _EXPERIMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -51,8 +55,10 @@ def check_config(config: DictConfig) -> None:
         if value is not None and value < lowest:
             raise ConfigError(f"{key}={value} must be at least {lowest}")
     for key in _POSITIVE:
-        if config[key] is not None and not config[key] > 0:
-            raise ConfigError(f"{key}={config[key]} must be above 0")
+        value = OmegaConf.select(config, key)
+        if value is not None and not value > 0:
+            raise ConfigError(f"{key}={value} must be above 0")
+    _check_checkpoints(config)
     threads = config.threads_per_trial
     if threads != _AUTO and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise ConfigError(f"threads_per_trial={threads} must be {_AUTO} or a whole number of at least 1")
@@ -63,6 +69,12 @@ def check_config(config: DictConfig) -> None:
     cuda_devices(config.device)
     objectives(config)
     check_targets(config)
+
+
+def _check_checkpoints(config: DictConfig) -> None:
+    for key, value in config.checkpoint_every.items():
+        if value is not None and config.keep_n_checkpoints == 0:
+            raise ConfigError(f"checkpoint_every.{key}={value} leaves no checkpoint with keep_n_checkpoints=0")
 
 
 def check_budgets(config: DictConfig) -> None:

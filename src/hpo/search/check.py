@@ -27,7 +27,7 @@ _OF_THE_EXPERIMENT = frozenset(
         *("total_trials", "concurrent_trials", "search_space", "optim_metrics", "device"),
         *("num_replicates", "combine_replicates"),
         *("pruner", "search_algo", "try_defaults_first", "duplicates", "grid_bins", "enqueue"),
-        *("timeout_s", "trial_timeout_s", "target_value", "max_stale_trials"),
+        *("timeout_s", "trial_timeout_s", "target_value", "max_stale_trials", "checkpoint_every"),
         *("max_failure_rate", "failure_window", "fail_fast_trials"),
         *("constraints", "soft_constraints", "warm_start"),
     )
@@ -113,7 +113,7 @@ class _Check:
         key = parameter.key
         if key.startswith("+"):
             return self._problem_of_addition(parameter, path, are_added_fine)
-        if key in _OF_THE_EXPERIMENT:
+        if key.partition(".")[0] in _OF_THE_EXPERIMENT:
             return f"{key} is of the whole experiment, not of a trial; give it one value"
         options = self._options(key)
         if options:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence, Sized
+from itertools import islice
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -22,8 +23,11 @@ class Batches(Protocol):
     num_batches: int
     num_samples: int
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """One pass; the order is a function of the seed and of `epoch` alone."""
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        """One pass; the order is a function of the seed and of `epoch` alone.
+
+        The first `skip` batches are left out; what making them draws has been drawn when this returns.
+        """
 
 
 class TensorBatches:
@@ -51,14 +55,17 @@ class TensorBatches:
         self.num_batches = math.floor(num_batches) if drop_last else math.ceil(num_batches)
         self.num_samples = min(self._num_samples, self.num_batches * batch_size)
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         order = self._order(epoch)
+        first = skip * self._batch_size
         if order is None:
-            for start in range(0, self.num_samples, self._batch_size):
+            for start in range(first, self.num_samples, self._batch_size):
                 chosen = slice(start, min(start + self._batch_size, self.num_samples))
                 yield tuple(tensor[chosen] for tensor in self.tensors)
             return
-        for indices in torch.split(order[: self.num_samples], self._batch_size):
+        if first >= self.num_samples:
+            return  # splitting nothing gives one batch, of nothing
+        for indices in torch.split(order[first : self.num_samples], self._batch_size):
             # the same as indexing with them, in half the time
             yield tuple([tensor.index_select(0, indices) for tensor in self.tensors])
 
@@ -100,10 +107,13 @@ class LoadedBatches:
         num_samples = len(cast(Sized, dataset))
         self.num_samples = self.num_batches * batch_size if drop_last else num_samples
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         self._loader.generator.set_state(epoch_generator(self._seed, epoch).get_state())
-        for batch in self._loader:
-            yield _moved(batch, self._device)
+        batches = iter(self._loader)
+        # loaded all the same: a dataset that draws must come to where it was
+        for _ in islice(batches, skip):
+            pass
+        return (_moved(batch, self._device) for batch in batches)
 
 
 def make_batches(

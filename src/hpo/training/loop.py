@@ -11,9 +11,12 @@ from typing import Any
 from hpo.objectives import objective_values, objectives
 from hpo.resolved import plain
 from hpo.training.best import Best
+from hpo.training.due import CheckpointDue
 from hpo.training.evaluate import evaluate
-from hpo.training.seeding import rng_state
+from hpo.training.plan import Plan
+from hpo.training.seeding import set_rng_state
 from hpo.training.setup import Setup, set_up
+from hpo.training.state import Progress, collect, put_back
 from hpo.training.step import Batch
 from hpo.training.stopping import Stopping, state_of_diverged
 from hpo.training.visuals import log_histograms, log_worst_images
@@ -25,69 +28,110 @@ logger = logging.getLogger("hpo.train")
 def train(trial: Trial) -> Finish | dict[str, float]:
     """Train the configured model; its metrics at the best iteration, and why when it ended before its time.
 
-    Raises ObjectiveError, after it has been reported, when an evaluation lacks an objective.
+    A trial that has a checkpoint is continued from it, and comes to the same end as if it had never been
+    interrupted. Raises ObjectiveError, after it has been reported, when an evaluation lacks an objective, and
+    TrialError for a checkpoint of another training.
     """
     config = trial.config
-    setup = set_up(config)
+    state = trial.restore()
+    setup = set_up(config, is_continued=state is not None)
     step, plan, running = setup.step, setup.plan, setup.running
     wanted = objectives(config)
     stopping = Stopping.of(config, wanted[0])
     best = Best(wanted[0])
+    progress = Progress(best)
     run_config = plain(config)
-    measured: dict[str, float] = {}
-    iteration = 0
+    generators = _continue(trial, state, setup, progress, run_config) if state is not None else None
+    state = None  # as large as the model
+    if progress.iteration in plan.evaluate and (ended := _ended(trial, setup, progress, stopping)):
+        return ended
 
     setup.model.train()
-    for epoch in range(1, plan.epochs + 1):
-        for batches in _grouped(setup.train.epoch(epoch), plan.batches_per_step):
-            learning_rate = step.optimizers[0].param_groups[0]["lr"]
-            for result in step.take(batches):
-                running.add(result)
-            iteration += 1
-            if trial.will_lose():
-                logger.info("given up by the pruner at iteration %d of %d", iteration, plan.total_steps)
-                return _final(best, measured)
-            if setup.average is not None:
-                setup.average.update_parameters(setup.model)
-            setup.schedule.step(iteration)
-            if iteration in plan.histograms:
-                log_histograms(trial, setup.model, iteration)
+    steps = _steps_after(progress.iteration, setup)
+    if generators is not None:
+        set_rng_state(generators)
+    due = CheckpointDue(config.checkpoint_every, plan.steps_per_epoch, progress.iteration)
+    for iteration, (epoch, batches) in enumerate(steps, start=progress.iteration + 1):
+        learning_rate = step.optimizers[0].param_groups[0]["lr"]
+        for result in step.take(batches):
+            running.add(result)
+        progress.epoch, progress.iteration = epoch, iteration
+        if trial.will_lose():
+            logger.info("given up by the pruner at iteration %d of %d", iteration, plan.total_steps)
+            return _final(progress)
+        if setup.average is not None:
+            setup.average.update_parameters(setup.model)
+        setup.schedule.step(iteration)
+        if iteration in plan.histograms:
+            log_histograms(trial, setup.model, iteration)
 
-            is_evaluation = iteration in plan.evaluate
-            if not (is_evaluation or iteration in plan.log):
-                continue
+        is_evaluation, is_last = iteration in plan.evaluate, iteration == plan.total_steps
+        is_best = False
+        if is_evaluation:
             train_metrics = running.compute()
-            val_metrics = dict.fromkeys(train_metrics, math.nan)
-            progress = {
-                "current_epoch": epoch,
-                "current_iteration": iteration,
-                "epochs": plan.epochs,
-                "learning_rate": float(learning_rate),
-                "total_steps": plan.total_steps,
-            }
-            if not is_evaluation:
-                trial.log(_interleave(train_metrics, val_metrics) | best.record() | progress)
-                continue
-
-            measured = _prefixed("train", train_metrics)
-            if setup.val is not None:
-                val_metrics = evaluate(step, setup.evaluated, setup.val, setup.evaluation)
-                measured = _interleave(train_metrics, val_metrics)
-            diverged = stopping.divergence(measured, best, iteration / plan.steps_per_epoch)
+            val_metrics = evaluate(step, setup.evaluated, setup.val, setup.evaluation) if setup.val else {}
+            progress.measured = measured = _interleave(train_metrics, val_metrics)
             is_best = best.update(measured, measured.get("val_loss", train_metrics["loss"]), iteration)
-            record = _interleave(train_metrics, val_metrics) | best.record() | progress
-            trial.report(record, step=iteration)
+            progress.record = _record(train_metrics, val_metrics, learning_rate, progress, plan)
+            trial.report(progress.record, step=iteration)
             objective_values(wanted, measured)
             setup.schedule.evaluated(measured)
-            trial.save(_state(setup, best, run_config, record), iteration, best=is_best)
-            if diverged is not None:
-                return Finish(_final(best, measured), diverged, state_of_diverged(best))
-            stale = stopping.staleness(iteration, best)
-            if stale is not None or (iteration < plan.total_steps and trial.should_stop()):
-                log_worst_images(trial, setup, config.num_worst_images, iteration)
-                return _final(best, measured) if stale is None else Finish(_final(best, measured), stale)
-    log_worst_images(trial, setup, config.num_worst_images, iteration)
-    return _final(best, measured)
+        elif iteration in plan.log:
+            progress.record = _record(running.compute(), {}, learning_rate, progress, plan)
+            trial.log(progress.record)
+
+        must_leave = not is_last and trial.must_leave()
+        if is_evaluation or must_leave or due.is_due(iteration):
+            trial.save(collect(setup, progress, run_config), iteration, best=is_best)
+            due.saved(iteration)
+        if is_evaluation and (ended := _ended(trial, setup, progress, stopping)):
+            return ended
+        if must_leave:
+            logger.info("leaves at iteration %d of %d, to be continued", iteration, plan.total_steps)
+            return _final(progress)
+        if is_evaluation and not is_last and trial.should_stop():
+            break
+    log_worst_images(trial, setup, config.num_worst_images, progress.iteration)
+    return _final(progress)
+
+
+def _continue(
+    trial: Trial, state: Mapping[str, Any], setup: Setup, progress: Progress, run_config: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Put a checkpoint back and say so; the generators' states, which are put back last of all.
+
+    Raises TrialError for a checkpoint of another training.
+    """
+    newest = trial.dir.checkpoint(state.get("current_iteration", 0))
+    path = newest if newest.exists() else trial.dir.best_checkpoint(state.get("current_iteration", 0))
+    put_back(state, setup, progress, run_config, path.name)
+    logger.info(
+        "continues at iteration %d of %d (epoch %d) from %s",
+        progress.iteration,
+        setup.plan.total_steps,
+        progress.epoch,
+        path.name,
+    )
+    generators: Mapping[str, Any] = state["rng"]
+    return generators
+
+
+def _steps_after(iteration: int, setup: Setup) -> Iterator[tuple[int, list[Batch]]]:
+    """The epoch and the batches of each step that follows; what was drawn for those before has been drawn."""
+    plan = setup.plan
+    epochs_done, steps_done = divmod(iteration, plan.steps_per_epoch)
+    begun = iter(())
+    if steps_done:
+        begun = setup.train.epoch(epochs_done + 1, skip=steps_done * plan.batches_per_step)
+
+    def steps() -> Iterator[tuple[int, list[Batch]]]:
+        for batches in _grouped(begun, plan.batches_per_step):
+            yield epochs_done + 1, batches
+        for epoch in range(epochs_done + (2 if steps_done else 1), plan.epochs + 1):
+            for batches in _grouped(setup.train.epoch(epoch), plan.batches_per_step):
+                yield epoch, batches
+
+    return steps()
 
 
 def _grouped(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
@@ -96,31 +140,36 @@ def _grouped(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
         yield group
 
 
-def _state(
-    setup: Setup, best: Best, run_config: Mapping[str, Any], record: Mapping[str, float | int]
-) -> dict[str, Any]:
-    """All that training goes on from, as tensors and plain values."""
-    return {
-        "run_config": run_config,
-        "metrics": dict(record),
-        "model": setup.model.state_dict(),
-        "optimizer": setup.step.optimizer_state(),
-        "scheduler": setup.schedule.state_dict(),
-        "scaler": setup.step.scaler_state(),
-        "ema": setup.average.module.state_dict() if setup.average is not None else None,
-        "rng": rng_state(),
-        "current_epoch": record["current_epoch"],
-        "current_iteration": record["current_iteration"],
-        "best_iteration": best.iteration,
-        "best_loss": best.loss,
-        "best_value": best.value,
-        "best_metrics": dict(best.metrics),
-    }
+def _ended(trial: Trial, setup: Setup, progress: Progress, stopping: Stopping) -> Finish | None:
+    """What the newest evaluation brings to an end, if it does; the same when it is asked again."""
+    best, iteration = progress.best, progress.iteration
+    diverged = stopping.divergence(progress.measured, best, iteration / setup.plan.steps_per_epoch)
+    if diverged is not None:
+        return Finish(_final(progress), diverged, state_of_diverged(best))
+    stale = stopping.staleness(iteration, best)
+    if stale is None:
+        return None
+    log_worst_images(trial, setup, trial.config.num_worst_images, iteration)
+    return Finish(_final(progress), stale)
 
 
-def _final(best: Best, last: Mapping[str, float]) -> dict[str, float]:
+def _final(progress: Progress) -> dict[str, float]:
     """The metrics at the best iteration, or the last ones where none had a finite objective."""
-    return dict(best.metrics or last) | best.record()
+    return dict(progress.best.metrics or progress.measured) | progress.best.record()
+
+
+def _record(
+    train: Mapping[str, float], val: Mapping[str, float], learning_rate: float, progress: Progress, plan: Plan
+) -> dict[str, float | int]:
+    """What is logged after a step; `val` is empty where nothing was evaluated, and stands as NaN."""
+    where = {
+        "current_epoch": progress.epoch,
+        "current_iteration": progress.iteration,
+        "epochs": plan.epochs,
+        "learning_rate": float(learning_rate),
+        "total_steps": plan.total_steps,
+    }
+    return _interleave(train, val or dict.fromkeys(train, math.nan)) | progress.best.record() | where
 
 
 def _interleave(train: Mapping[str, float], val: Mapping[str, float]) -> dict[str, float]:
@@ -128,7 +177,3 @@ def _interleave(train: Mapping[str, float], val: Mapping[str, float]) -> dict[st
     names = [*train, *(name for name in val if name not in train)]
     parts = (("train", train), ("val", val))
     return {f"{part}_{name}": values[name] for name in names for part, values in parts if name in values}
-
-
-def _prefixed(part: str, metrics: Mapping[str, float]) -> dict[str, float]:
-    return {f"{part}_{name}": value for name, value in metrics.items()}

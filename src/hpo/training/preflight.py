@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
@@ -34,10 +35,8 @@ class OneBatch:
         self._batches = batches
         self.num_samples = batches.num_samples
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        for batch in self._batches.epoch(epoch):
-            return iter([batch])
-        return iter([])
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
+        return islice(self._batches.epoch(epoch), skip, self.num_batches)
 
 
 def check(config: DictConfig) -> list[str] | None:

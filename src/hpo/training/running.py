@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,6 +63,41 @@ class Running:
         self._num_samples = 0
         return values
 
+    def state_dict(self) -> dict[str, Any]:
+        """What was added since the last `compute`, as it is: nothing is summed up for it."""
+        return {
+            "losses": _joined(torch.stack, self._losses),
+            "sizes": list(self._sizes),
+            # copies: targets may be views of all the data
+            "outputs": _joined(torch.cat, self._outputs),
+            "targets": _joined(torch.cat, self._targets),
+            "scalars": {name: torch.stack(values) for name, values in self._scalars.items()},
+            # those that the step does not make where it trains
+            "aside": [
+                name for name, values in self._scalars.items() if values[0].device != self._losses[0].device
+            ],
+            "num_samples": self._num_samples,
+            "sums": dict(self._sums),
+            "metrics": {name: [_kept(part) for part in _parts(metric)] for name, metric in self._metrics.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Go on, on `device`, from what `state_dict` gave. Raises LookupError or ValueError for other metrics'."""
+        losses, outputs, targets = state["losses"], state["outputs"], state["targets"]
+        self._losses = [] if losses is None else list(losses.to(device).unbind())
+        self._sizes = list(state["sizes"])
+        self._outputs = [] if outputs is None else [outputs.to(device)]
+        self._targets = [] if targets is None else [targets.to(device)]
+        self._scalars = {
+            name: list((values if name in state["aside"] else values.to(device)).unbind())
+            for name, values in state["scalars"].items()
+        }
+        self._num_bytes = sum(values.nbytes for values in (*self._outputs, *self._targets))
+        self._num_samples, self._sums = state["num_samples"], dict(state["sums"])
+        for name, metric in self._metrics.items():
+            for part, kept in zip(_parts(metric), state["metrics"][name], strict=True):
+                _put_back(part, kept)
+
     def _compared(self, result: Result) -> tuple[Tensor, Tensor]:
         if isinstance(result.outputs, Tensor) and isinstance(result.targets, Tensor):
             return result.outputs, result.targets
@@ -93,6 +129,34 @@ class Running:
     def _add_up(self, name: str, values: list[Tensor]) -> None:
         added = zip(torch.stack(values).tolist(), self._sizes, strict=True)
         self._sums[name] = self._sums.get(name, 0.0) + sum(value * size for value, size in added)
+
+
+def _joined(join: Callable[[list[Tensor]], Tensor], values: list[Tensor]) -> Tensor | None:
+    return join(values) if values else None
+
+
+def _parts(metric: Metric) -> list[Metric]:
+    """The metric, and those that it may be made of."""
+    return [part for part in metric.modules() if isinstance(part, Metric)]
+
+
+def _kept(metric: Metric) -> dict[str, Any] | None:
+    """What a metric has taken in, of all that torchmetrics calls its states; None for nothing."""
+    if not metric.update_called:
+        return None
+    return {"num_updates": metric.update_count, "states": dict(metric.metric_state)}
+
+
+def _put_back(metric: Metric, kept: Mapping[str, Any] | None) -> None:
+    if kept is None:
+        return
+    for name, values in kept["states"].items():
+        is_list = isinstance(values, list)
+        setattr(
+            metric, name, [value.to(metric.device) for value in values] if is_list else values.to(metric.device)
+        )
+    # torchmetrics has no public way to set what it counts to tell a metric that is empty
+    metric._update_count = kept["num_updates"]
 
 
 def _num_samples(result: Result) -> int:

@@ -83,6 +83,12 @@ class Schedule:
         states = [scheduler.state_dict() for scheduler in self._schedulers]
         return states[0] if len(states) == 1 else states or None
 
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from what `state_dict` gave. Raises ValueError for another number of schedulers."""
+        states = state if isinstance(state, list) else [] if state is None else [state]
+        for scheduler, own in zip(self._schedulers, states, strict=True):
+            scheduler.load_state_dict(own)
+
     def _check_metric(self) -> None:
         by_metric = any(isinstance(scheduler, ReduceLROnPlateau) for scheduler in self._schedulers)
         if by_metric and (self._interval != EVALUATION or self._metric is None):

@@ -57,8 +57,11 @@ class Setup:
         return self.model if self.average is None else self.average.module
 
 
-def set_up(config: DictConfig) -> Setup:
-    """Seed, then build. Raises HpoError for what cannot be trained."""
+def set_up(config: DictConfig, *, is_continued: bool = False) -> Setup:
+    """Seed, then build; what is continued has its own weights already, and init_chkpt is not read.
+
+    Raises HpoError for what cannot be trained.
+    """
     check_train_config(config.train_config)
     device = prepare_torch(config)
     splits = load(config)
@@ -74,7 +77,7 @@ def set_up(config: DictConfig) -> Setup:
     val = val_batches(splits, config, device)
     plan = Plan.of(config, train.num_batches)
     model = build_model(config, device)
-    if config.init_chkpt is not None:
+    if config.init_chkpt is not None and not is_continued:
         load_weights(model, Path(config.init_chkpt).expanduser(), strict=config.init_chkpt_strict)
     average = moving_average(model, train_config.ema_decay)
     if train_config.compile:

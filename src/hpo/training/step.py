@@ -163,9 +163,27 @@ class TrainingStep:
         states = [optimizer.state_dict() for optimizer in self.optimizers]
         return states[0] if len(states) == 1 else states
 
+    def load_optimizer_state(self, state: Any) -> None:
+        """Go on from what `optimizer_state` gave. Raises ValueError for that of other optimizers."""
+        states = state if isinstance(state, list) else [state]
+        for optimizer, own in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(own)
+
     def scaler_state(self) -> dict[str, Any] | None:
         """The state of what scales losses of half precision, where there is one."""
         return self._scaler.state_dict() if self._scaler is not None else None
+
+    def load_scaler_state(self, state: dict[str, Any] | None) -> None:
+        """Go on from what `scaler_state` gave."""
+        if self._scaler is not None and state is not None:
+            self._scaler.load_state_dict(state)
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """What a step of your own remembers from one update to the next, as tensors and plain values."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave; its tensors are on the CPU."""
 
     def _split(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         if self.target_key not in batch:

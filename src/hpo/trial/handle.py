@@ -76,6 +76,12 @@ class TrialHandle:
         self.obeyed = Stop.PRUNE
         return True
 
+    def must_leave(self) -> bool:
+        if self._link.stop_requested() is not Stop.LEAVE:
+            return False
+        self.obeyed = Stop.LEAVE
+        return True
+
     def save(self, state: Mapping[str, Any], step: int, *, best: bool = False) -> None:
         self._checkpoints.save(
             state, step, best=best, before_rename=lambda: self._metadata.update(checkpoint_iteration=step)

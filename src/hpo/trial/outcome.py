@@ -21,7 +21,11 @@ _OF_A_WORKER = "Original Traceback (most recent call last):"
 _MAX_REASON_CHARACTERS = 1_000
 _MAX_TRACEBACK_CHARACTERS = 100_000
 
-OBEYED = {Stop.PRUNE: "stopped by the pruner", Stop.PAUSE: "stopped, to be continued"}
+OBEYED = {
+    Stop.PRUNE: "stopped by the pruner",
+    Stop.PAUSE: "stopped, to be continued",
+    Stop.LEAVE: "interrupted, to be continued",
+}
 
 
 def returned(

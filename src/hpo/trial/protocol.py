@@ -55,6 +55,13 @@ class Trial(Protocol):
     def will_lose(self) -> bool:
         """Whether the pruner has decided against this trial; cheap enough to look at in every step."""
 
+    def must_leave(self) -> bool:
+        """Whether the scheduler is about to end; cheap enough to look at in every step.
+
+        A task that sees it saves its state, unless it has just done so, and returns the metrics so far: the trial
+        then waits to be continued. `should_stop()` says so as well.
+        """
+
     def save(self, state: Mapping[str, Any], step: int, *, best: bool = False) -> None:
         """Keep a checkpoint of tensors and plain values durably, and in best_checkpoints when `best`."""
 
