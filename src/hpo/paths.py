@@ -8,6 +8,7 @@ from pathlib import Path
 EXPERIMENT_PREFIX = "experiment_"
 REPLICATE_PREFIX = "replicate_"
 _TEMPORARY = ".{name}.tmp"
+_ANY_TEMPORARY = ".*.tmp"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class TrialPaths:
     def temporary(self) -> list[Path]:
         """What a process that died has left of files that it was about to replace."""
         folders = (self.root, self.checkpoints, self.best_checkpoints)
-        return [path for folder in folders for path in folder.glob(_TEMPORARY.format(name="*"))]
+        return [path for folder in folders for path in folder.glob(_ANY_TEMPORARY)]
 
     def checkpoint(self, iteration: int) -> Path:
         return self.checkpoints / f"checkpoint_{iteration}.pt"

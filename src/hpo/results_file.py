@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+STEP = "current_iteration"
+"""The key by which a record knows its iteration."""
+
 _DECODER = json.JSONDecoder()
 _BEFORE_A_RECORD = re.compile(r"[\s,]*")
 
@@ -40,12 +43,17 @@ def whole_records(text: str) -> list[tuple[dict[str, Any], int]]:
 
 def step_of(record: Mapping[str, Any], num_logged: int) -> int:
     """The iteration that the record belongs to; without one, records are counted (`num_logged` from 1)."""
-    return int(record.get("current_iteration", num_logged))
+    return int(record.get(STEP, num_logged))
 
 
-def num_until(records: Sequence[Mapping[str, Any]], step: int) -> int:
-    """How many records there are before the first one that lies beyond `step`."""
-    for index, record in enumerate(records):
-        if step_of(record, index + 1) > step:
-            return index
-    return len(records)
+def num_kept(records: Sequence[Mapping[str, Any]], step: int, num_saved: int) -> int:
+    """How many records stay where a trial goes on from `step`, at whose checkpoint there were `num_saved`.
+
+    None from the first one beyond `step` on; of those without an iteration, none that came after the checkpoint.
+    """
+    if step == num_saved == 0:
+        return 0
+    end = next((index for index, record in enumerate(records) if record.get(STEP, 0) > step), len(records))
+    while end > num_saved and STEP not in records[end - 1]:
+        end -= 1
+    return end

@@ -10,7 +10,7 @@ from pathlib import Path
 from hpo.files import replace_file
 from hpo.paths import TrialPaths
 from hpo.records import TrialInfo
-from hpo.results_file import num_until, whole_records
+from hpo.results_file import num_kept, whole_records
 
 _OPEN = "["
 _CLOSE = b"\n]"
@@ -26,7 +26,7 @@ class ResultsJson:
     def __init__(self, info: TrialInfo) -> None:
         path = TrialPaths(Path(info.directory)).results
         there = path.read_bytes() if path.exists() else None
-        kept = _kept((there or b"").decode("utf-8", "replace"), info.resumed_from)
+        kept = _kept((there or b"").decode("utf-8", "replace"), info)
         self._end = len(kept)
         if there != kept + _CLOSE:
             replace_file(path, kept + _CLOSE)
@@ -53,9 +53,10 @@ class ResultsJson:
         os.close(self._fd)
 
 
-def _kept(text: str, resumed_from: int | None) -> bytes:
+def _kept(text: str, info: TrialInfo) -> bytes:
     """The file up to its last record that stays, without the closing bracket."""
     found = whole_records(text)
-    if resumed_from is not None:
-        found = found[: num_until([record for record, _ in found], resumed_from)]
+    if info.resumed_from is not None:
+        records = [record for record, _ in found]
+        found = found[: num_kept(records, info.resumed_from, info.num_recorded)]
     return (text[: found[-1][1]] if found else _OPEN).encode()

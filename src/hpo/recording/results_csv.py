@@ -12,7 +12,7 @@ from pathlib import Path
 from hpo.files import replace_file
 from hpo.paths import TrialPaths
 from hpo.records import TrialInfo
-from hpo.results_file import num_until
+from hpo.results_file import num_kept
 
 
 class ResultsCsv:
@@ -24,7 +24,7 @@ class ResultsCsv:
 
     def __init__(self, info: TrialInfo) -> None:
         self._path = TrialPaths(Path(info.directory)).results_csv
-        self._columns = self._continued(info.resumed_from)
+        self._columns = self._continued(info)
         self._fd = self._open()
 
     def log(self, record: Mapping[str, float | int]) -> None:
@@ -42,12 +42,12 @@ class ResultsCsv:
     def _open(self) -> int:
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
-    def _continued(self, resumed_from: int | None) -> list[str]:
+    def _continued(self, info: TrialInfo) -> list[str]:
         """The columns of the file that is there; a row that was cut is taken off it, and what must go."""
         data = self._path.read_bytes() if self._path.exists() else b""
         kept = data[: data.rfind(b"\n") + 1]
-        if resumed_from is not None:
-            kept = _until(kept, resumed_from)
+        if info.resumed_from is not None:
+            kept = _until(kept, info.resumed_from, info.num_recorded)
         if kept != data:
             replace_file(self._path, kept)
         return next(iter(_rows(kept)), [])
@@ -73,13 +73,11 @@ class ResultsCsv:
         self._columns = columns
 
 
-def _until(data: bytes, step: int) -> bytes:
-    """The rows before the first one beyond `step`, with the columns that one of them fills."""
+def _until(data: bytes, step: int, num_recorded: int) -> bytes:
+    """The rows that stay, with the columns that one of them fills; see `num_kept`."""
     columns, *rows = _rows(data) or [[]]
-    records = [
-        {name: json.loads(cell) for name, cell in zip(columns, row, strict=False) if cell} for row in rows
-    ]
-    kept = num_until(records, step)
+    records = [{name: json.loads(cell) for name, cell in zip(columns, row, strict=False) if cell} for row in rows]
+    kept = num_kept(records, step, num_recorded)
     if kept == len(rows):
         return data
     filled = [name for name in columns if any(name in record for record in records[:kept])]
