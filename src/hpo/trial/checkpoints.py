@@ -97,7 +97,7 @@ class Checkpoints:
         """Remove what lies beyond `iteration`, which did not load, and what a crash has kept from being rotated.
 
         `best_iteration` is that of the best metrics up to `iteration`: its checkpoint becomes the best one again
-        where that is gone.
+        where that is gone. The one of `iteration` gets the name that a crash has kept from it.
         """
         for path in self._newest_first():
             if iteration_of(path) > iteration:
@@ -107,6 +107,9 @@ class Checkpoints:
             path.unlink()
         if not best and self._paths.checkpoint(best_iteration).exists():
             publish(self._paths.checkpoint(best_iteration), self._paths.best_checkpoint(best_iteration))
+        ordinary, as_best = self._paths.checkpoint(iteration), self._paths.best_checkpoint(iteration)
+        if self._keep_n and as_best.exists() and not ordinary.exists():
+            name_again(as_best, ordinary)
         self._rotate()
 
     def remove(self) -> None:
@@ -124,7 +127,15 @@ class Checkpoints:
 
 
 def publish(written: Path, target: Path) -> None:
-    """Give a file a second name, as the only checkpoint of its folder; by a hard link where there are such."""
+    """Give a file a second name, as the only checkpoint of its folder."""
+    name_again(written, target)
+    for old in by_iteration(target.parent):
+        if old != target:
+            old.unlink()
+
+
+def name_again(written: Path, target: Path) -> None:
+    """Give a file a second name; by a hard link where there are such."""
     temporary = temporary_for(target)
     temporary.unlink(missing_ok=True)
     try:
@@ -134,9 +145,6 @@ def publish(written: Path, target: Path) -> None:
     temporary.replace(target)
     temporary.unlink(missing_ok=True)  # a rename between two names of one file does nothing
     sync_folder(target.parent)
-    for old in by_iteration(target.parent):
-        if old != target:
-            old.unlink()
 
 
 def loadable(value: Any, key: str = "state") -> Any:
@@ -181,4 +189,5 @@ def iteration_of(path: Path) -> int:
 
 def by_iteration(folder: Path) -> list[Path]:
     """The checkpoints in a folder, newest first."""
-    return sorted(folder.glob("*.pt"), key=iteration_of, reverse=True)
+    found = [path for path in folder.glob("*.pt") if iteration_of(path) >= 0]
+    return sorted(found, key=iteration_of, reverse=True)

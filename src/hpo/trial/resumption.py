@@ -10,7 +10,7 @@ from hpo.recording.protocol import Recorder
 from hpo.records import Resumed
 from hpo.results_file import STEP, num_kept, read_records
 from hpo.trial.checkpoints import Checkpoints
-from hpo.trial.handle import TrialHandle, num_saved
+from hpo.trial.handle import NUM_LOGGED, TrialHandle, num_saved
 from hpo.trial.link import Link
 from hpo.trial.metadata import Metadata
 
@@ -41,7 +41,7 @@ class Resumption:
             path.unlink()
         newest = self._checkpoints.newest()
         if newest is None:
-            self._cut_back(0)
+            self._begin()
             return
         self._cut_back(newest.iteration)
         self._trial.leave(newest.state, lambda: self._begin_anew(newest.iteration))
@@ -61,6 +61,10 @@ class Resumption:
         self._checkpoints.remove()
         recorders, self._trial.recorders = self._trial.recorders, ()
         close(recorders, {})
+        self._begin()
+
+    def _begin(self) -> None:
+        self._metadata.forget(NUM_LOGGED)
         self._cut_back(0)
 
     def _cut_back(self, iteration: int) -> None:
