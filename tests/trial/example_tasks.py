@@ -192,6 +192,12 @@ def by_seed(trial: Trial, losses: dict[int, float], seed: int) -> dict[str, floa
     return {"loss": loss, "f1": float(index)}
 
 
+def walks_by_seed(trial: Trial, num_steps: int, every: int, dies: dict[int, str]) -> None:
+    """Like `walks`; `dies` by the index of the replicate."""
+    index = int(trial.dir.root.name.rpartition("_")[2])
+    walks(trial, num_steps, every, dies=dies.get(index))
+
+
 def waits_for_ever(trial: Trial) -> None:
     if not trial.dir.root.name.endswith("_0"):
         threading.Event().wait()

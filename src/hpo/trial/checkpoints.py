@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hpo.errors import TrialError
-from hpo.files import sync_folder
+from hpo.files import sync_file, sync_folder
 from hpo.paths import TrialPaths, temporary_for
 
 logger = logging.getLogger("hpo.train")
@@ -142,6 +142,7 @@ def name_again(written: Path, target: Path) -> None:
         temporary.hardlink_to(written)
     except OSError:
         shutil.copyfile(written, temporary)
+        sync_file(temporary)
     temporary.replace(target)
     temporary.unlink(missing_ok=True)  # a rename between two names of one file does nothing
     sync_folder(target.parent)
