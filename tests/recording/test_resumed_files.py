@@ -27,6 +27,7 @@ with warnings.catch_warnings():
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.compat.proto.event_pb2 import SessionLog
     from tensorboard.plugins.hparams import api_pb2
+
     from tests.recording.test_tensorboard_files import hparams_tab
 
 PATHS = ("hpo.recording.results.ResultsJson", "hpo.recording.results_csv.ResultsCsv")
@@ -132,7 +133,7 @@ def test_a_trial_that_goes_on_is_one_row_of_the_hparams_tab_with_its_last_end(
     assert objective == [3750, 3750], "one of the record, one of the end"
 
 
-def test_an_attempt_that_died_before_it_introduced_the_trial_leaves_that_to_the_next(info, records, paths, tmp_path):
+def test_what_an_attempt_could_not_introduce_the_next_one_does(info, records, paths, tmp_path):
     event_file.EventFile(paths.dashboard).close()
     write(TensorBoard(replace(info, resumed_from=0)), records, {"val_loss": 1.48})
     assert len(hparams_tab(tmp_path)[1]) == 1

@@ -1,4 +1,4 @@
-"""Trials' directories: as the experiment prepares them, as a process that is killed leaves them, and what they say."""
+"""Trials' directories: as the experiment prepares them, as killed processes leave them, and what they say."""
 
 from __future__ import annotations
 

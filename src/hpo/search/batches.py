@@ -44,9 +44,10 @@ class BatchStream:
         if not batch:
             return
         jobs = [(*spec.overrides, f"hydra.sweep.subdir={spec.subdir}") for spec in batch]
+        before = [self._started_at(spec) for spec in batch]
         returns = self._launch(jobs, batch[0].number)
-        for spec, result in zip(batch, returns, strict=True):
-            for event in self._events(spec, result):
+        for spec, result, started_before in zip(batch, returns, before, strict=True):
+            for event in self._events(spec, result, started_before):
                 hear(event)
 
     def _launch(self, jobs: list[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
@@ -68,13 +69,17 @@ class BatchStream:
     def close(self) -> None:
         """Nothing runs between two batches."""
 
-    def _events(self, spec: TrialSpec, result: JobReturn) -> list[Event]:
+    def _started_at(self, spec: TrialSpec) -> str | None:
+        started_at: str | None = Metadata.of(self._experiment.trial(spec.number)).get("started_at")
+        return started_at
+
+    def _events(self, spec: TrialSpec, result: JobReturn, started_before: str | None) -> list[Event]:
         paths = self._experiment.trial(spec.number)
         if RUN_TEST in spec.overrides:
             tested = outcome.read(spec.number, paths, key=outcome.TEST_OUTCOME)
             return [tested or _unfinished(spec.number, result)]
         metadata = Metadata.of(paths)
-        if metadata.get("started_at") is None:  # the job broke before the trial began
+        if metadata.get("started_at") == started_before:  # the job broke before the trial began
             return [_unfinished(spec.number, result)]
         started = Started(
             number=spec.number,
