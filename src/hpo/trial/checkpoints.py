@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hpo.errors import TrialError
-from hpo.files import sync_file, sync_folder
+from hpo.files import removed_on_failure, sync_file, sync_folder
 from hpo.paths import TrialPaths, temporary_for
 
 logger = logging.getLogger("hpo.train")
@@ -53,7 +53,7 @@ class Checkpoints:
         plain_state = loadable(state)
         target = self._paths.checkpoint(iteration)
         temporary = temporary_for(target)
-        with temporary.open("wb") as file:
+        with removed_on_failure(temporary), temporary.open("wb") as file:
             torch.save(plain_state, file)
             file.flush()
             os.fsync(file.fileno())

@@ -15,7 +15,7 @@ from hpo.objectives import objectives
 from hpo.paths import TrialPaths
 from hpo.recording.protocol import Recorder, VisualRecorder
 from hpo.records import Report, Stop
-from hpo.results_file import STEP
+from hpo.results_file import STEP, step_of
 from hpo.trial.checkpoints import Checkpoints
 from hpo.trial.link import Link
 from hpo.trial.metadata import Metadata
@@ -53,11 +53,11 @@ class TrialHandle:
         """Begin with the records of earlier attempts, and with nothing else; the best iteration among them."""
         self._num_logged = len(records)
         reports = evaluations(self.number, records, self.objectives)
-        reports = [report for report in reports if all(entry.name in report.metrics for entry in self.objectives)]
-        self.best, self.has_reported, best_iteration = None, bool(reports), 0
-        for report in reports:
-            if self._is_best(report.metrics):
-                self.best, best_iteration = report.metrics, report.step
+        self.has_reported = any(self.objectives[0].name in report.metrics for report in reports)
+        self.best, best_iteration = None, 0
+        for index, record in enumerate(records, start=1):
+            if self._is_best(record):
+                self.best, best_iteration = as_reported(record), step_of(record, index)
         return best_iteration
 
     def leave(self, state: dict[str, Any], begin_anew: Callable[[], None]) -> None:
