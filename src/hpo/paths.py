@@ -7,6 +7,8 @@ from pathlib import Path
 
 EXPERIMENT_PREFIX = "experiment_"
 REPLICATE_PREFIX = "replicate_"
+_TEMPORARY = ".{name}.tmp"
+_ANY_TEMPORARY = ".*.tmp"
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,19 @@ class TrialPaths:
     def log(self) -> Path:
         return self.root / "train.log"
 
+    @property
+    def temporary(self) -> list[Path]:
+        """What a process that died has left of files that it was about to replace."""
+        folders = (self.root, self.checkpoints, self.best_checkpoints)
+        return [path for folder in folders for path in folder.glob(_ANY_TEMPORARY)]
+
     def checkpoint(self, iteration: int) -> Path:
         return self.checkpoints / f"checkpoint_{iteration}.pt"
 
     def best_checkpoint(self, iteration: int) -> Path:
         return self.best_checkpoints / f"best_checkpoint_{iteration}.pt"
+
+
+def temporary_for(path: Path) -> Path:
+    """Where the file that is to replace `path` is written."""
+    return path.with_name(_TEMPORARY.format(name=path.name))

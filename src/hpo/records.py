@@ -67,7 +67,7 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class Started:
-    """A trial's process runs. `config` is its resolved run configuration as JSON."""
+    """A trial's process runs. `config` is its resolved run configuration as JSON, `attempt` counts from 1."""
 
     number: int
     pid: int
@@ -75,6 +75,20 @@ class Started:
     device: str
     config: str | None = None
     time: float = field(default_factory=time.time)
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A further attempt goes on from iteration `step` (0: from the beginning): what was reported beyond is void.
+
+    Sent for each replicate of a trial that has them; `attempt` is the trial's.
+    """
+
+    number: int
+    attempt: int
+    step: int
+    replicate: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,7 +134,7 @@ class Ended:
     is_feasible: bool = True
 
 
-Event = Started | Report | ReplicateEnded | Ended
+Event = Started | Resumed | Report | ReplicateEnded | Ended
 
 
 @dataclass(frozen=True)
@@ -142,7 +156,9 @@ class TrialInfo:
     """What a recorder may know of the trial it records: no live objects.
 
     `config` is the resolved run configuration as plain containers, `params` the searched values,
-    `objectives` the names of optim_metrics in their order.
+    `objectives` the names of optim_metrics in their order. `resumed_from` is None in a first attempt; in a
+    further one the iteration that it goes on from, and whatever earlier ones wrote beyond it must go.
+    `num_recorded` is how many records they leave.
     """
 
     number: int
@@ -151,3 +167,5 @@ class TrialInfo:
     config: Mapping[str, Any]
     params: Mapping[str, Value]
     objectives: tuple[str, ...]
+    resumed_from: int | None = None
+    num_recorded: int = 0

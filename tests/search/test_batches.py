@@ -11,7 +11,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from hpo.experiment.experiment import Experiment
-from hpo.records import Ended, Report, Started, State, TrialSpec
+from hpo.records import Ended, Report, Resumed, Started, State, TrialSpec
 from hpo.search.batches import BatchStream
 from hpo.search.stream import Stream
 from hpo.trial.attempt import run_attempt
@@ -111,7 +111,38 @@ def test_each_trial_yields_its_start_its_reports_and_one_end(stream: BatchStream
     assert started.time <= ends[0].time
 
 
-def test_a_job_that_breaks_before_its_trial_began_is_a_failure_with_the_launchers_error(
+def test_a_trial_that_is_run_again_tells_from_which_iteration_it_went_on(
+    stream: BatchStream, launcher: BatchLauncher
+) -> None:
+    spec = launcher._experiment.prepare(TrialSpec(0, params={"task.x": 1.0}, overrides=("task.x=1.0",)))
+    stream.submit(spec)
+    waited(stream)
+    stream.submit(spec)
+
+    started, resumed, *others = waited(stream)
+
+    assert isinstance(started, Started)
+    assert started.attempt == 2
+    assert resumed == Resumed(0, attempt=2, step=0)
+    assert [type(event) for event in others] == [Report, Ended]
+
+
+def test_a_job_that_breaks_before_a_further_attempt_began_is_no_end_of_the_one_before(
+    stream: BatchStream, launcher: BatchLauncher
+) -> None:
+    spec = launcher._experiment.prepare(TrialSpec(0, params={"task.x": 1.0}, overrides=("task.x=1.0",)))
+    stream.submit(spec)
+    waited(stream)
+    launcher.breaks_before = {0}
+    stream.submit(spec)
+
+    (ended,) = waited(stream)
+
+    assert isinstance(ended, Ended)
+    assert (ended.state, "no such partition" in str(ended.reason)) == (State.FAIL, True)
+
+
+def test_a_job_that_breaks_before_its_its_trial_began_is_a_failure_with_the_launchers_error(
     stream: BatchStream, launcher: BatchLauncher
 ) -> None:
     launcher.breaks_before = {0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -81,6 +82,59 @@ def resumes(trial: Trial, until: int) -> dict[str, float]:
     return {"loss": float(state["count"])}
 
 
+def walks(trial: Trial, num_steps: int, every: int, restores: bool = True, dies: str | None = None) -> None:
+    """Reports in each step a loss that depends on all before; saves each `every` steps.
+
+    `dies` is where the process kills itself: "report 5" right after that report, "append 5" with that record half
+    written, "rename best_checkpoint_6.pt" when that file is about to get its name.
+    """
+    death = Death(*dies.split()) if dies else None
+    state = (trial.restore() if restores else None) or {"step": 0, "value": 2.0, "best": math.inf}
+    value, best = state["value"], state["best"]
+    for step in range(state["step"] + 1, num_steps + 1):
+        value = (value * 1.4 + 0.3) % 5
+        trial.log({"train_loss": value + 1, "loss": math.nan, "current_iteration": step})
+        if death is not None:
+            death.comes(step)
+        later = {"later": step} if step > 6 else {}
+        trial.report({"loss": value, "f1": 1 / step, **later}, step)
+        if dies == f"report {step}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        is_best, best = value < best, min(value, best)
+        if step % every == 0 or is_best:
+            trial.save({"step": step, "value": value, "best": best}, step, best=is_best)
+        if trial.should_stop():
+            return
+
+
+class Death:
+    """Kills its process in the middle of what it does to its files."""
+
+    def __init__(self, what: str, where: str) -> None:
+        self._what, self._where = what, where
+        if what == "rename":
+            real_replace = os.replace
+
+            def replace(source: Any, target: Any) -> None:
+                if os.path.basename(target) == where:  # noqa: PTH119 - of whatever kind of path
+                    os.kill(os.getpid(), signal.SIGKILL)
+                real_replace(source, target)
+
+            os.replace = replace
+
+    def comes(self, step: int) -> None:
+        """Before the report of `step`."""
+        if self._what == "append" and self._where == str(step):
+            real_pwrite = os.pwrite
+
+            def pwrite(fd: int, data: bytes, offset: int) -> int:
+                real_pwrite(fd, data[: len(data) // 2], offset)
+                os.kill(os.getpid(), signal.SIGKILL)
+                return 0
+
+            os.pwrite = pwrite
+
+
 class Spy:
     """A recorder that writes down how it was used."""
 
@@ -121,6 +175,13 @@ class Broken:
         raise RuntimeError("no such sink")
 
 
+class Dies:
+    """The last of the recorders to be built."""
+
+    def __init__(self, info: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def by_seed(trial: Trial, losses: dict[int, float], seed: int) -> dict[str, float]:
     """The loss of each replicate by its index; NaN fails, None raises. Reports twice, with a checkpoint."""
     index = int(trial.dir.root.name.rpartition("_")[2])
@@ -134,6 +195,12 @@ def by_seed(trial: Trial, losses: dict[int, float], seed: int) -> dict[str, floa
         if trial.should_stop():
             break
     return {"loss": loss, "f1": float(index)}
+
+
+def walks_by_seed(trial: Trial, num_steps: int, every: int, dies: dict[int, str]) -> None:
+    """Like `walks`; `dies` by the index of the replicate."""
+    index = int(trial.dir.root.name.rpartition("_")[2])
+    walks(trial, num_steps, every, dies=dies.get(index))
 
 
 def waits_for_ever(trial: Trial) -> None:

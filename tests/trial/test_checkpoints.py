@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -11,7 +13,8 @@ import torch
 
 from hpo.errors import TrialError
 from hpo.paths import TrialPaths
-from hpo.trial.checkpoints import Checkpoints, iteration_of, loadable
+from hpo.trial import checkpoints
+from hpo.trial.checkpoints import Checkpoints, iteration_of, loadable, publish
 
 Save = Callable[..., None]
 
@@ -132,6 +135,104 @@ def test_the_newest_is_restored_wherever_it_lies_and_nothing_is_none(save: Save,
 
     assert restored is not None
     assert restored["current_iteration"] == 5
+
+
+def test_a_checkpoint_that_was_cut_anywhere_is_passed_over(save: Save, paths: TrialPaths) -> None:
+    save(1)
+    save(2)
+    whole = paths.checkpoint(2).read_bytes()
+    for num_bytes in range(0, len(whole), 37):
+        paths.checkpoint(2).write_bytes(whole[:num_bytes])
+        newest = Checkpoints(paths, 2).newest()
+        assert newest is not None
+        assert (newest.iteration, newest.state["current_iteration"]) == (1, 1), num_bytes
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(5, "Input/output error"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+)
+def test_a_checkpoint_that_may_be_whole_is_not_passed_over(
+    save: Save, paths: TrialPaths, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    save(1)
+    monkeypatch.setattr(torch, "load", fail)
+
+    with pytest.raises(type(error)):
+        Checkpoints(paths, 2).newest()
+    assert names(paths.checkpoints) == {"checkpoint_1.pt"}
+
+
+def test_without_a_checkpoint_torch_is_not_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom hpo.paths import TrialPaths\n"
+        "from hpo.trial.checkpoints import Checkpoints\n"
+        f"assert Checkpoints(TrialPaths(Path({str(tmp_path)!r})), 2).newest() is None\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_lies_beyond_is_removed_and_what_a_crash_left_over_is_rotated(save: Save, paths: TrialPaths) -> None:
+    save(2, best=True, keep_n=9)
+    for iteration in (4, 6, 8, 10):
+        save(iteration, keep_n=9)
+    paths.best_checkpoint(4).hardlink_to(paths.checkpoint(4))
+    paths.best_checkpoint(10).hardlink_to(paths.checkpoint(10))
+
+    Checkpoints(paths, 2).cut_back(8, best_iteration=4)
+
+    assert names(paths.checkpoints) == {"checkpoint_6.pt", "checkpoint_8.pt"}
+    assert names(paths.best_checkpoints) == {"best_checkpoint_4.pt"}
+
+
+def test_a_best_checkpoint_that_is_gone_is_made_again_from_the_one_of_its_iteration(
+    save: Save, paths: TrialPaths
+) -> None:
+    save(4)
+    save(6)
+
+    Checkpoints(paths, 2).cut_back(6, best_iteration=4)
+
+    assert names(paths.best_checkpoints) == {"best_checkpoint_4.pt"}
+    assert paths.best_checkpoint(4).samefile(paths.checkpoint(4))
+
+
+def test_a_checkpoint_that_was_only_published_gets_its_own_name(save: Save, paths: TrialPaths) -> None:
+    save(4, best=True)
+    paths.checkpoint(4).unlink()
+
+    Checkpoints(paths, 1).cut_back(4, best_iteration=4)
+
+    assert names(paths.checkpoints) == {"checkpoint_4.pt"}
+    Checkpoints(paths, 0).cut_back(4, best_iteration=4)
+    assert names(paths.checkpoints) == set()
+
+
+def test_to_publish_again_what_is_published_leaves_no_other_file(save: Save, paths: TrialPaths) -> None:
+    save(4, best=True)
+
+    publish(paths.checkpoint(4), paths.best_checkpoint(4))
+
+    assert names(paths.best_checkpoints) == {"best_checkpoint_4.pt"}
+
+
+def test_an_old_checkpoint_is_removed_when_the_new_one_has_its_name_on_the_disk(
+    save: Save, paths: TrialPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(1, best=True, keep_n=1)
+    seen: list[tuple[str, set[str]]] = []
+    monkeypatch.setattr(checkpoints, "sync_folder", lambda folder: seen.append((folder.name, names(folder))))
+
+    save(2, best=True, keep_n=1)
+
+    assert seen == [
+        ("best_checkpoints", {"best_checkpoint_1.pt", "best_checkpoint_2.pt"}),
+        ("checkpoints", {"checkpoint_1.pt", "checkpoint_2.pt"}),
+    ]
 
 
 def test_the_iteration_is_the_number_in_the_name() -> None:

@@ -67,3 +67,15 @@ def test_progress_that_comes_alone_is_on_disk_at_once(paths: TrialPaths) -> None
     metadata.progress(log_iteration=7)
 
     assert Metadata.of(paths)["log_iteration"] == 7
+
+
+def test_what_is_forgotten_is_gone_with_the_next_update(paths: TrialPaths) -> None:
+    metadata = Metadata.of(paths)
+    metadata.update(outcome={"state": "WAITING"})
+
+    metadata.forget("outcome", "nothing")
+    metadata.update_durably(attempt=2)
+
+    assert "outcome" not in json.loads(paths.metadata.read_text())
+    assert Metadata.of(paths)["attempt"] == 2
+    assert paths.temporary == []

@@ -46,5 +46,14 @@ def test_reports_are_the_records_in_which_no_objective_is_unmeasured(
     found = outcome.read_reports(3, paths, wanted)
 
     assert [(report.number, report.step) for report in found] == [(3, 10), (3, 15)]
+    paths.results.write_text(paths.results.read_text()[:-3])
+    assert [report.step for report in outcome.read_reports(3, paths, wanted)] == [10], "the last one was cut"
     paths.results.write_text("[{")
     assert outcome.read_reports(3, paths, wanted) == []
+
+
+def test_a_report_is_read_as_it_was_made_without_the_step_that_its_record_has() -> None:
+    for metrics in ({"loss": 1.0}, {"loss": 1.0, "current_iteration": 7}):
+        record = outcome.as_logged(metrics, 7)
+        assert record["current_iteration"] == 7
+        assert outcome.as_reported(record) == metrics

@@ -25,10 +25,10 @@ from hpo.objectives import objective_values, objectives
 from hpo.opened import note_opened
 from hpo.overrides import encode
 from hpo.paths import TrialPaths
-from hpo.records import DataSource, Ended, Event, ReplicateEnded, Report, Started, State, TrialSpec, Value
+from hpo.records import DataSource, Ended, Event, ReplicateEnded, Report, Resumed, Started, State, TrialSpec, Value
 from hpo.resolved import plain, to_yaml
 from hpo.trial.metadata import Metadata
-from hpo.trial.outcome import note_death
+from hpo.trial.outcome import note_death, read_reports
 
 _REPORT_FLUSH_S = 0.5
 
@@ -67,6 +67,7 @@ class Experiment:
         self.progress = Progress(paths, self.objectives, self._source)
         self._best = BestTrials(paths, self.objectives, config, self.fixed_overrides())
         self._seed = config.random_seed
+        self._has_replicates = config.num_replicates > 1
         self._reports: list[Report] = []
         self._last_flush = time.monotonic()
 
@@ -123,6 +124,9 @@ class Experiment:
         if isinstance(event, Started):
             self._db.start_trial(event)
             LOGGER.info(self.progress.started(event))
+        elif isinstance(event, Resumed):
+            self._cut_back(event)
+            LOGGER.info(self.progress.resumed(event))
         elif isinstance(event, Report):
             self._reports.append(event)
             objective_values(self.objectives, event.metrics)
@@ -132,7 +136,7 @@ class Experiment:
         else:
             if event.state is State.COMPLETE:
                 objective_values(self.objectives, event.metrics)
-            if event.state is State.FAIL:
+            if event.state in (State.FAIL, State.FAIL_RECOVERABLE):
                 note_death(event, self.trial(event.number))
             self.flush()
             self._db.end_trial(event)
@@ -141,6 +145,19 @@ class Experiment:
             if self._best.ended(event.number, {number: self.progress.trial(number) for number in best}):
                 self._db.set_best_trials(best)
         self.flush_if_due()
+
+    def _cut_back(self, event: Resumed) -> None:
+        """Let the reports of a trial that goes on be those that it has kept."""
+        self.flush()
+        paths = self.trial(event.number)
+        if self._has_replicates:
+            paths = paths.replicate(event.replicate)
+        kept = [
+            report
+            for report in read_reports(event.number, paths, self.objectives, event.replicate)
+            if report.step <= event.step and all(entry.name in report.metrics for entry in self.objectives)
+        ]
+        self._db.cut_reports(event, kept)
 
     def record_test(self, ended: Ended) -> None:
         """Keep what the best trial reached on the data held back, or say why it could not be told."""

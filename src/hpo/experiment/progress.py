@@ -14,7 +14,7 @@ from hpo.experiment.pareto import ParetoSet
 from hpo.objectives import Objective, spread_name
 from hpo.overrides import encode
 from hpo.paths import ExperimentPaths
-from hpo.records import DataSource, Ended, ReplicateEnded, Started, State, TrialSpec, Value
+from hpo.records import DataSource, Ended, ReplicateEnded, Resumed, Started, State, TrialSpec, Value
 
 _SHOWN_DIGITS = 5
 _MAX_ROWS = 20
@@ -55,11 +55,25 @@ class Progress:
         self._tally[State.WAITING] += 1
 
     def started(self, event: Started) -> str:
-        self._set(event.number, state=State.RUNNING, started=event.time)
+        # a further attempt begins with nothing of what the one before ended with
+        self._set(
+            event.number,
+            state=State.RUNNING,
+            started=event.time,
+            **dict.fromkeys(("ended", "metrics", "reason")),
+            num_replicates=0,
+        )
         trial = self._trials[event.number]
         return (
             f"trial {trial.trial_id} started on {event.device} (pid {event.pid}): "
             f"{_spelled(trial.params)} | {self.counts()}"
+        )
+
+    def resumed(self, event: Resumed) -> str:
+        replicate = f" replicate {event.replicate}" if event.replicate else ""
+        return (
+            f"trial {self.trial_id(event.number)}{replicate} continues from iteration {event.step} "
+            f"(attempt {event.attempt})"
         )
 
     def replicate_ended(self, event: ReplicateEnded) -> str:

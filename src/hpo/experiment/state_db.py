@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hpo.experiment import sqlite
-from hpo.records import Ended, ReplicateEnded, Report, Started, State, TrialSpec
+from hpo.records import Ended, ReplicateEnded, Report, Resumed, Started, State, TrialSpec
 from hpo.resolved import to_json
 
 metadata = sa.MetaData()
@@ -157,25 +157,33 @@ class StateDB:
             pid=started.pid,
             device=started.device,
             started_at=_utc(started.time),
+            attempt=started.attempt,
+            # what an earlier attempt ended with
+            **dict.fromkeys(("metrics", "reason", "traceback", "ended_at")),
         )
 
     def add_reports(self, batch: Iterable[Report]) -> None:
-        rows = [
-            {
-                "experiment_id": self._experiment_id,
-                "number": report.number,
-                "replicate": report.replicate,
-                "step": report.step,
-                "metrics": to_json(dict(report.metrics)),
-                "time": _utc(report.time),
-            }
-            for report in batch
-        ]
+        rows = [self._report(report) for report in batch]
         if rows:
             with self._engine.begin() as connection:
                 connection.execute(_INSERT_REPORT, rows)
 
+    def cut_reports(self, resumed: Resumed, kept: Iterable[Report]) -> None:
+        """Remove the reports beyond the step that a trial goes on from; add those of `kept` that are missing."""
+        where = (
+            (reports.c.experiment_id == self._experiment_id)
+            & (reports.c.number == resumed.number)
+            & (reports.c.replicate == resumed.replicate)
+        )
+        with self._engine.begin() as connection:
+            connection.execute(reports.delete().where(where, reports.c.step > resumed.step))
+            there = set(connection.scalars(sa.select(reports.c.step).where(where)))
+            rows = [self._report(report) for report in kept if report.step not in there]
+            if rows:
+                connection.execute(_INSERT_REPORT, rows)
+
     def add_replicate(self, ended: ReplicateEnded) -> None:
+        """In place of what an earlier attempt of the trial made of the replicate."""
         row = {
             "experiment_id": self._experiment_id,
             "number": ended.number,
@@ -187,6 +195,14 @@ class StateDB:
             "ended_at": _utc(ended.time),
         }
         with self._engine.begin() as connection:
+            connection.execute(
+                _DELETE_REPLICATE,
+                {
+                    "of_experiment": self._experiment_id,
+                    "of_number": ended.number,
+                    "of_replicate": ended.replicate,
+                },
+            )
             connection.execute(_INSERT_REPLICATE, row)
 
     def end_trial(self, ended: Ended) -> None:
@@ -206,6 +222,16 @@ class StateDB:
     def set_test_metrics(self, number: int, test_metrics: Mapping[str, float]) -> None:
         self._update(number, test_metrics=to_json(dict(test_metrics)))
 
+    def _report(self, report: Report) -> dict[str, Any]:
+        return {
+            "experiment_id": self._experiment_id,
+            "number": report.number,
+            "replicate": report.replicate,
+            "step": report.step,
+            "metrics": to_json(dict(report.metrics)),
+            "time": _utc(report.time),
+        }
+
     def _update(self, number: int, **values: Any) -> None:
         statement = (
             trials.update()
@@ -222,6 +248,11 @@ class StateDB:
 _INSERT_TRIAL = trials.insert()
 _INSERT_REPORT = reports.insert()
 _INSERT_REPLICATE = replicates.insert()
+_DELETE_REPLICATE = replicates.delete().where(
+    replicates.c.experiment_id == sa.bindparam("of_experiment"),
+    replicates.c.number == sa.bindparam("of_number"),
+    replicates.c.replicate == sa.bindparam("of_replicate"),
+)
 _SET_BEST_TRIALS = (
     experiments.update()
     .where(experiments.c.experiment_id == sa.bindparam("of_experiment"))

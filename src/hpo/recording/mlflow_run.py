@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hpo.recording.extras import import_extra
-from hpo.recording.points import measured, step_of
+from hpo.recording.points import measured
 from hpo.records import TrialInfo
+from hpo.results_file import step_of
 
 logger = logging.getLogger("hpo.train")
 
@@ -43,7 +44,7 @@ class MlflowRun:
         mlflow = self.check_needs()
         self._error: type[Exception] = mlflow.exceptions.MlflowException
         self._entities = mlflow.entities
-        self._num_logged = 0
+        self._num_logged = info.num_recorded
         with _alone(tracking_uri):
             self._client = mlflow.MlflowClient(tracking_uri=tracking_uri)
             self._run_id = self._run(self._experiment(experiment or info.config.get("name")), info)

@@ -7,29 +7,30 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from hpo.files import replace_file
 from hpo.paths import TrialPaths
 from hpo.records import TrialInfo
+from hpo.results_file import num_kept, whole_records
 
-_OPEN = b"["
+_OPEN = "["
 _CLOSE = b"\n]"
 
 
 class ResultsJson:
     """Appends each record by overwriting the closing bracket with one write; continues a file that is there.
 
+    What an attempt continues is first cut to its whole records, up to the iteration that it goes on from.
     Non-finite numbers are written NaN and Infinity, which Python's json and pandas read.
     """
 
     def __init__(self, info: TrialInfo) -> None:
         path = TrialPaths(Path(info.directory)).results
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        data = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
-        # every record ends in the only brace that closes anything; a record that was cut has none
-        self._end = data.rfind(b"}") + 1
-        if self._end == 0:
-            self._end = os.pwrite(self._fd, _OPEN, 0)
-        if data[self._end :] != _CLOSE:
-            self._close_array()
+        there = path.read_bytes() if path.exists() else None
+        kept = _kept((there or b"").decode("utf-8", "replace"), info)
+        self._end = len(kept)
+        if there != kept + _CLOSE:
+            replace_file(path, kept + _CLOSE)
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def log(self, record: Mapping[str, float | int]) -> None:
         separator = b"\n" if self._end == len(_OPEN) else b",\n"
@@ -43,14 +44,19 @@ class ResultsJson:
                 raise OSError(f"only {num_written} of {len(data)} bytes of a record fit into results.json")
         except OSError:
             # a full disk cut the record: take it back, so that the array stays readable
-            self._close_array()
+            os.ftruncate(self._fd, self._end)
+            os.pwrite(self._fd, _CLOSE, self._end)
             raise
         self._end += len(body)
 
     def close(self, metrics: Mapping[str, float]) -> None:
         os.close(self._fd)
 
-    def _close_array(self) -> None:
-        """End the file after the last whole record."""
-        os.ftruncate(self._fd, self._end)
-        os.pwrite(self._fd, _CLOSE, self._end)
+
+def _kept(text: str, info: TrialInfo) -> bytes:
+    """The file up to its last record that stays, without the closing bracket."""
+    found = whole_records(text)
+    if info.resumed_from is not None:
+        records = [record for record, _ in found]
+        found = found[: num_kept(records, info.resumed_from, info.num_recorded)]
+    return (text[: found[-1][1]] if found else _OPEN).encode()

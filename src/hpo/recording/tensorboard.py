@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
@@ -18,10 +18,11 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 
 from hpo.paths import TrialPaths
 from hpo.recording import visuals
-from hpo.recording.event_file import EventFile
-from hpo.recording.points import measured, step_of
+from hpo.recording.event_file import EventFile, cut_end, event_files, first_events
+from hpo.recording.points import measured
 from hpo.recording.resources import ResourceUse
 from hpo.records import TrialInfo, Value
+from hpo.results_file import step_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,18 +35,32 @@ RESOURCES_PREFIX = "resources/"
 """What the trial's process used when a record was written; see `ResourceUse`."""
 
 
+_SESSION_START = "_hparams_/session_start_info"
+_SESSION_END = "_hparams_/session_end_info"
+_NUM_HEAD = 4
+"""A file begins with its version, a restart, the configuration, the session's start."""
+
+
 class TensorBoard:
-    """Writes an event file into dashboard/; a trial that is run again adds another one."""
+    """Writes an event file into dashboard/; a trial that is run again adds another one.
+
+    That one begins with the event by which TensorBoard forgets the points beyond the iteration that it goes on
+    from; the trial is introduced once.
+    """
 
     def __init__(self, info: TrialInfo) -> None:
         self._objective = info.objectives[0] if info.objectives else ""
-        self._num_logged = 0
+        self._num_logged = info.num_recorded
         self._resources = ResourceUse()
-        self._file = EventFile(TrialPaths(Path(info.directory)).dashboard)
-        summaries = [_config_text(info), _session_start(info)]
-        if _has_same_columns_in_each_trial(info.config.get("search_space")):
-            summaries.append(_experiment(info))
-        self._file.write(*map(_event, summaries))
+        directory = TrialPaths(Path(info.directory)).dashboard
+        earlier = [] if info.resumed_from is None else event_files(directory)
+        for path in earlier:
+            cut_end(path, _is_of_the_end)
+        self._file = EventFile(directory)
+        if info.resumed_from is not None:
+            self._file.write(_restart(info.resumed_from + 1))
+        if not any(map(_introduces, earlier)):
+            self._file.write(*map(_event, _introduction(info)))
 
     def log(self, record: Mapping[str, float | int]) -> None:
         self._num_logged += 1
@@ -70,6 +85,30 @@ class TensorBoard:
             self._file.write(_event(_objective(self._objective, metrics), step=step))
         self._file.write(_event(_session_end(success=bool(metrics))))
         self._file.close()
+
+
+def _restart(step: int) -> Event:
+    """TensorBoard forgets what it has read of `step` and beyond."""
+    return Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START))
+
+
+def _is_of_the_end(event: Event) -> bool:
+    """Whether it is what `close` writes: of the session's ends TensorBoard takes the first."""
+    tags = [value.tag for value in event.summary.value]
+    return tags == [_SESSION_END] or (len(tags) == 1 and tags[0].startswith(OBJECTIVE_PREFIX))
+
+
+def _introduces(path: Path) -> bool:
+    head = first_events(path, _NUM_HEAD)
+    return any(value.tag == _SESSION_START for event in head for value in event.summary.value)
+
+
+def _introduction(info: TrialInfo) -> list[Summary.Value]:
+    """What TensorBoard is told of the trial before its first point."""
+    summaries = [_config_text(info), _session_start(info)]
+    if _has_same_columns_in_each_trial(info.config.get("search_space")):
+        summaries.append(_experiment(info))
+    return summaries
 
 
 def _event(*values: Summary.Value, step: int = 0) -> Event:
@@ -123,7 +162,7 @@ def _experiment(info: TrialInfo) -> Summary.Value:
             )
         ],
     )
-    return _hparams("experiment", HParamsPluginData(experiment=experiment))
+    return _hparams("_hparams_/experiment", HParamsPluginData(experiment=experiment))
 
 
 def _session_start(info: TrialInfo) -> Summary.Value:
@@ -136,13 +175,13 @@ def _session_start(info: TrialInfo) -> Summary.Value:
             hparam.number_value = value
         else:
             hparam.string_value = "null" if value is None else value
-    return _hparams("session_start_info", HParamsPluginData(session_start_info=session))
+    return _hparams(_SESSION_START, HParamsPluginData(session_start_info=session))
 
 
 def _session_end(success: bool) -> Summary.Value:
     status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
     session = SessionEndInfo(status=status, end_time_secs=time.time())
-    return _hparams("session_end_info", HParamsPluginData(session_end_info=session))
+    return _hparams(_SESSION_END, HParamsPluginData(session_end_info=session))
 
 
 def _hparam_type(value: Value) -> int:
@@ -157,4 +196,4 @@ def _hparams(tag: str, data: HParamsPluginData) -> Summary.Value:
     """A summary whose content is its metadata; the plugin finds it by the tag."""
     empty = TensorProto(dtype=DT_FLOAT, tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=0)]))
     metadata = visuals.metadata("hparams", data.SerializeToString())
-    return Summary.Value(tag=f"_hparams_/{tag}", tensor=empty, metadata=metadata)
+    return Summary.Value(tag=tag, tensor=empty, metadata=metadata)

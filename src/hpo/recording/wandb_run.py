@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hpo.recording.extras import import_extra
-from hpo.recording.points import measured, step_of
+from hpo.recording.points import measured
 from hpo.records import TrialInfo
+from hpo.results_file import step_of
 
 DEFAULT_PROJECT = "hpo"
 """Where trials of experiments without a name go."""
@@ -36,7 +37,7 @@ class WandbRun:
         # it has a log of its own, down to what it debugs
         logging.getLogger("wandb").propagate = False
         experiment_id = info.config.get("experiment_id")
-        self._num_logged = 0
+        self._num_logged = info.num_recorded
         self._run: Any = wandb.init(
             mode=mode,
             project=project or info.config.get("name") or DEFAULT_PROJECT,

@@ -15,7 +15,7 @@ from hpo.errors import HpoError
 from hpo.experiment.experiment import Experiment
 from hpo.objectives import Objective
 from hpo.paths import TrialPaths
-from hpo.records import Ended, Event, ReplicateEnded, Started, State, Stop, TrialSpec
+from hpo.records import Ended, Event, ReplicateEnded, Resumed, Started, State, Stop, TrialSpec
 from hpo.search.stream import Hear
 from hpo.trial import outcome
 from hpo.trial.attempt import RUN_TEST
@@ -44,9 +44,10 @@ class BatchStream:
         if not batch:
             return
         jobs = [(*spec.overrides, f"hydra.sweep.subdir={spec.subdir}") for spec in batch]
+        before = [self._started_at(spec) for spec in batch]
         returns = self._launch(jobs, batch[0].number)
-        for spec, result in zip(batch, returns, strict=True):
-            for event in self._events(spec, result):
+        for spec, result, started_before in zip(batch, returns, before, strict=True):
+            for event in self._events(spec, result, started_before):
                 hear(event)
 
     def _launch(self, jobs: list[tuple[str, ...]], first: int) -> Sequence[JobReturn]:
@@ -68,13 +69,17 @@ class BatchStream:
     def close(self) -> None:
         """Nothing runs between two batches."""
 
-    def _events(self, spec: TrialSpec, result: JobReturn) -> list[Event]:
+    def _started_at(self, spec: TrialSpec) -> str | None:
+        started_at: str | None = Metadata.of(self._experiment.trial(spec.number)).get("started_at")
+        return started_at
+
+    def _events(self, spec: TrialSpec, result: JobReturn, started_before: str | None) -> list[Event]:
         paths = self._experiment.trial(spec.number)
         if RUN_TEST in spec.overrides:
             tested = outcome.read(spec.number, paths, key=outcome.TEST_OUTCOME)
             return [tested or _unfinished(spec.number, result)]
         metadata = Metadata.of(paths)
-        if metadata.get("started_at") is None:  # the job broke before the trial began
+        if metadata.get("started_at") == started_before:  # the job broke before the trial began
             return [_unfinished(spec.number, result)]
         started = Started(
             number=spec.number,
@@ -83,20 +88,34 @@ class BatchStream:
             device=metadata["device"],
             config=_read_config(paths.config),
             time=seconds(metadata["started_at"]),
+            attempt=metadata["attempt"],
         )
         ended = outcome.read(spec.number, paths, key=outcome.OUTCOME) or _unfinished(spec.number, result)
         objectives = self._experiment.objectives
-        replicates = list(_replicates(spec.number, paths, objectives))
-        return [started, *(replicates or outcome.read_reports(spec.number, paths, objectives)), ended]
+        replicates = list(_replicates(spec.number, paths, objectives, metadata["attempt"]))
+        own = _reports(spec.number, paths, objectives, metadata["attempt"])
+        return [started, *(replicates or own), ended]
 
 
-def _replicates(number: int, paths: TrialPaths, objectives: Sequence[Objective]) -> Iterator[Event]:
+def _reports(
+    number: int, paths: TrialPaths, objectives: Sequence[Objective], attempt: int, replicate: int = 0
+) -> Iterator[Event]:
+    """What an attempt reported; of a further one that which lies beyond the iteration that it went on from."""
+    step = Metadata.of(paths).get("resumed_from", 0)
+    if attempt > 1:
+        yield Resumed(number, attempt, step, replicate)
+    for report in outcome.read_reports(number, paths, objectives, replicate):
+        if attempt == 1 or report.step > step:
+            yield report
+
+
+def _replicates(number: int, paths: TrialPaths, objectives: Sequence[Objective], attempt: int) -> Iterator[Event]:
     """What the replicates of a trial reported, and how each ended that came to its end."""
     for index in count():
         directory = paths.replicate(index)
         if not directory.root.is_dir():
             return
-        yield from outcome.read_reports(number, directory, objectives, index)
+        yield from _reports(number, directory, objectives, attempt, index)
         ended = outcome.read(number, directory, key=outcome.OUTCOME)
         if ended is not None:
             seed = Metadata.of(directory)["random_seed"]

@@ -6,8 +6,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from hpo.trial.handle import TrialHandle
 from hpo.trial.link import Link, current_link
 from hpo.trial.metadata import Metadata, replace_text, timestamp
 from hpo.trial.replicates import test_replicates, train_replicates
+from hpo.trial.resumption import FIRST_ATTEMPT, Resumption, close, has_begun, is_further_attempt
 from hpo.trial.time_limit import time_limit
 from hpo.trial.train_log import train_log
 
@@ -84,8 +84,9 @@ def run_attempt(config: DictConfig, paths: TrialPaths, link: Link) -> Ended:
 
 
 def start(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths) -> Started:
-    """Write the trial's config.yaml (`values`: the plain `config`), and who runs it."""
+    """Write the trial's config.yaml (`values`: the plain `config`), and who runs it in which attempt."""
     metadata = Metadata.of(paths)
+    attempt = int(metadata.get("attempt", FIRST_ATTEMPT)) + 1 if has_begun(metadata) else FIRST_ATTEMPT
     replace_text(paths.config, to_yaml(values))
     started = Started(
         number=int(metadata["number"]),
@@ -93,8 +94,16 @@ def start(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths) -> S
         host=socket.gethostname(),
         device=_device(config),
         config=to_json(values),
+        attempt=attempt,
     )
-    metadata.update(pid=started.pid, host=started.host, device=started.device, started_at=timestamp(started.time))
+    metadata.forget(*outcome.OUTCOMES)
+    metadata.update(
+        attempt=attempt,
+        pid=started.pid,
+        host=started.host,
+        device=started.device,
+        started_at=timestamp(started.time),
+    )
     return started
 
 
@@ -122,18 +131,29 @@ def finish(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths, lin
 
 
 def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata, link: Link) -> Ended:
-    info = TrialInfo(
-        number=trial.number,
-        trial_id=metadata["trial_id"],
-        directory=str(trial.dir.root),
-        config=values,
-        params=metadata["params"],
-        objectives=tuple(objective.name for objective in trial.objectives),
-    )
-    trial.recorders = _build_recorders(trial.config, info)
+    def build(resumed_from: int | None, num_recorded: int) -> list[Recorder]:
+        info = TrialInfo(
+            number=trial.number,
+            trial_id=metadata["trial_id"],
+            directory=str(trial.dir.root),
+            config=values,
+            params=metadata["params"],
+            objectives=tuple(objective.name for objective in trial.objectives),
+            resumed_from=resumed_from,
+            num_recorded=num_recorded,
+        )
+        return _build_recorders(trial.config, info)
+
+    has_replicates = trial.config.num_replicates > 1
     metrics: Mapping[str, float] = {}
     try:
-        if trial.config.num_replicates > 1:
+        if not is_further_attempt(metadata):
+            trial.recorders = build(None, 0)
+        elif has_replicates:
+            Resumption(trial, metadata, link, build).resume_replicates()
+        else:
+            Resumption(trial, metadata, link, build).resume()
+        if has_replicates:
             ended = train_replicates(trial, metadata, link, run_attempt)
         else:
             ended = _returned(trial)
@@ -142,13 +162,14 @@ def _train(trial: TrialHandle, values: Mapping[str, Any], metadata: Metadata, li
             logger.info(ended.reason)
         return ended
     finally:
-        _close(trial.recorders, metrics)
+        close(trial.recorders, metrics)
 
 
 def _returned(trial: TrialHandle) -> Ended:
     value = _call(trial)
     ended = outcome.returned(trial.number, value, trial.best, trial.objectives, trial.obeyed)
-    if ended.metrics and not trial.has_reported:
+    # one that waits to be continued gives its metrics when it has come to its end
+    if ended.metrics and not trial.has_reported and ended.state is not State.WAITING:
         trial.log(ended.metrics)
     return ended
 
@@ -190,13 +211,6 @@ def recorder_partials(config: DictConfig) -> dict[str, Callable[[TrialInfo], Rec
         nodes.pop("tensorboard", None)
     # all in one call: each costs a millisecond
     return dict(instantiate({name: node | {"_partial_": True} for name, node in nodes.items() if node}))
-
-
-def _close(recorders: Sequence[Recorder], metrics: Mapping[str, float]) -> None:
-    """Close each of them, also when one of them fails to."""
-    with ExitStack() as stack:
-        for recorder in reversed(recorders):
-            stack.callback(recorder.close, metrics)
 
 
 def _build(node: Any) -> Callable[..., Any]:

@@ -8,17 +8,29 @@ import re
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
 
 from hpo.errors import TrialError
-from hpo.paths import TrialPaths
+from hpo.files import removed_on_failure, sync_file, sync_folder
+from hpo.paths import TrialPaths, temporary_for
 
 logger = logging.getLogger("hpo.train")
 
 _PLAIN = (bool, int, float, complex, str, bytes)
+_OUT_OF_MEMORY = "can't allocate memory"
+"""What torch says when the process, and not the file, is to blame."""
 _ITERATION = re.compile(r"_(\d+)\.pt$")
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a checkpoint holds, with its tensors on the CPU."""
+
+    iteration: int
+    state: dict[str, Any]
 
 
 class Checkpoints:
@@ -40,8 +52,8 @@ class Checkpoints:
 
         plain_state = loadable(state)
         target = self._paths.checkpoint(iteration)
-        temporary = target.with_name(f".{target.name}.tmp")
-        with temporary.open("wb") as file:
+        temporary = temporary_for(target)
+        with removed_on_failure(temporary), temporary.open("wb") as file:
             torch.save(plain_state, file)
             file.flush()
             os.fsync(file.fileno())
@@ -49,36 +61,91 @@ class Checkpoints:
         if best:
             publish(temporary, self._paths.best_checkpoint(iteration))
         temporary.replace(target)
+        sync_folder(target.parent)
+        self._rotate()
+
+    def restore(self) -> dict[str, Any] | None:
+        """The state in the newest checkpoint that loads; see `newest`."""
+        restored = self.newest()
+        return restored.state if restored is not None else None
+
+    def newest(self) -> Restored | None:
+        """The newest checkpoint that loads; None when there is none.
+
+        Raises OSError and MemoryError: they say nothing of the file, which may be whole.
+        """
+        for path in self._newest_first():
+            import torch
+
+            try:
+                state: dict[str, Any] = torch.load(path, map_location="cpu")
+            except (OSError, MemoryError):
+                raise
+            except Exception as error:  # whatever a damaged file makes of torch.load
+                if _OUT_OF_MEMORY in str(error):
+                    raise
+                logger.warning("checkpoint %s cannot be read and is passed over: %s", path, error)
+            else:
+                return Restored(iteration_of(path), state)
+        return None
+
+    def iterations(self) -> set[int]:
+        """Those of all checkpoints that are there."""
+        return {iteration_of(path) for path in self._newest_first()}
+
+    def cut_back(self, iteration: int, best_iteration: int) -> None:
+        """Remove what lies beyond `iteration`, which did not load, and what a crash has kept from being rotated.
+
+        `best_iteration` is that of the best metrics up to `iteration`: its checkpoint becomes the best one again
+        where that is gone. The one of `iteration` gets the name that a crash has kept from it.
+        """
+        for path in self._newest_first():
+            if iteration_of(path) > iteration:
+                path.unlink()
+        best = by_iteration(self._paths.best_checkpoints)
+        for path in best[1:]:
+            path.unlink()
+        if not best and self._paths.checkpoint(best_iteration).exists():
+            publish(self._paths.checkpoint(best_iteration), self._paths.best_checkpoint(best_iteration))
+        ordinary, as_best = self._paths.checkpoint(iteration), self._paths.best_checkpoint(iteration)
+        if self._keep_n and as_best.exists() and not ordinary.exists():
+            name_again(as_best, ordinary)
+        self._rotate()
+
+    def remove(self) -> None:
+        """Remove all of them, the newest first, so that what a crash leaves is an earlier state."""
+        for path in self._newest_first():
+            path.unlink()
+
+    def _newest_first(self) -> list[Path]:
+        found = [*by_iteration(self._paths.checkpoints), *by_iteration(self._paths.best_checkpoints)]
+        return sorted(found, key=iteration_of, reverse=True)
+
+    def _rotate(self) -> None:
         for old in by_iteration(self._paths.checkpoints)[self._keep_n :]:
             old.unlink()
 
-    def restore(self) -> dict[str, Any] | None:
-        """The newest checkpoint that loads, with its tensors on the CPU; None when there is none."""
-        import torch
-
-        found = [*by_iteration(self._paths.checkpoints), *by_iteration(self._paths.best_checkpoints)]
-        for path in sorted(found, key=iteration_of, reverse=True):
-            try:
-                state: dict[str, Any] = torch.load(path, map_location="cpu")
-            except Exception as error:  # whatever a damaged file makes of torch.load
-                logger.warning("checkpoint %s cannot be read and is passed over: %s", path, error)
-            else:
-                return state
-        return None
-
 
 def publish(written: Path, target: Path) -> None:
-    """Give a file a second name, as the only checkpoint of its folder; by a hard link where there are such."""
-    temporary = target.with_name(f".{target.name}.tmp")
+    """Give a file a second name, as the only checkpoint of its folder."""
+    name_again(written, target)
+    for old in by_iteration(target.parent):
+        if old != target:
+            old.unlink()
+
+
+def name_again(written: Path, target: Path) -> None:
+    """Give a file a second name; by a hard link where there are such."""
+    temporary = temporary_for(target)
     temporary.unlink(missing_ok=True)
     try:
         temporary.hardlink_to(written)
     except OSError:
         shutil.copyfile(written, temporary)
+        sync_file(temporary)
     temporary.replace(target)
-    for old in by_iteration(target.parent):
-        if old != target:
-            old.unlink()
+    temporary.unlink(missing_ok=True)  # a rename between two names of one file does nothing
+    sync_folder(target.parent)
 
 
 def loadable(value: Any, key: str = "state") -> Any:
@@ -123,4 +190,5 @@ def iteration_of(path: Path) -> int:
 
 def by_iteration(folder: Path) -> list[Path]:
     """The checkpoints in a folder, newest first."""
-    return sorted(folder.glob("*.pt"), key=iteration_of, reverse=True)
+    found = [path for path in folder.glob("*.pt") if iteration_of(path) >= 0]
+    return sorted(found, key=iteration_of, reverse=True)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import ItemsView
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hpo.files import replace_file
 from hpo.paths import TrialPaths
 
-_TEMPORARY_SUFFIX = ".tmp"
 _PROGRESS_S = 0.2
 
 
@@ -51,9 +50,21 @@ class Metadata:
             self._values.update(values)
 
     def update(self, **values: Any) -> None:
+        self._write(values, durable=False)
+
+    def update_durably(self, **values: Any) -> None:
+        """Like `update`, and on the disk itself when it returns."""
+        self._write(values, durable=True)
+
+    def forget(self, *keys: str) -> None:
+        """Leave these out from the next update on."""
+        for key in keys:
+            self._values.pop(key, None)
+
+    def _write(self, values: dict[str, Any], *, durable: bool) -> None:
         self._values.update(values)
         self._written = time.monotonic()
-        replace_text(self._path, json.dumps(self._values, indent=2, default=str) + "\n")
+        replace_text(self._path, json.dumps(self._values, indent=2, default=str) + "\n", durable=durable)
 
 
 def timestamp(seconds: float) -> str:
@@ -66,8 +77,6 @@ def seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def replace_text(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str, *, durable: bool = False) -> None:
     """Replace a file whole: a reader sees the old text or the new one, never a part."""
-    temporary = path.with_name(path.name + _TEMPORARY_SUFFIX)
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)  # noqa: PTH105 - half the time of Path.replace, on a path of every log
+    replace_file(path, text.encode("utf-8"), durable=durable)

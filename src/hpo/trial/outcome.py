@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import traceback
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from hpo.errors import TrialError
 from hpo.objectives import Objective
 from hpo.paths import TrialPaths
 from hpo.records import Ended, Report, State, Stop
+from hpo.results_file import STEP, read_records, step_of
 from hpo.trial.metadata import Metadata, seconds, timestamp
 from hpo.trial.protocol import Finish
 
@@ -127,9 +127,13 @@ def write(metadata: Metadata, ended: Ended, *, key: str) -> None:
 
 
 def note_death(ended: Ended, paths: TrialPaths) -> None:
-    """Write down, in its files, the end of a trial whose process could not do so itself."""
+    """Write down, in its files, the end of a trial whose process could not do so itself.
+
+    An end that is none for good is that of an earlier attempt: the one that died had not begun to write.
+    """
     metadata = Metadata.of(paths)
-    if metadata.get(OUTCOME):
+    noted = metadata.get(OUTCOME)
+    if noted and (State(noted["state"]).is_finished or noted["ended_at"] == timestamp(ended.time)):
         return
     write(metadata, ended, key=OUTCOME)
     with paths.log.open("a", encoding="utf-8") as log:
@@ -151,16 +155,29 @@ def read(number: int, paths: TrialPaths, *, key: str) -> Ended | None:
     )
 
 
+def as_logged(metrics: Mapping[str, float], step: int) -> Mapping[str, float]:
+    """The record of a report: with its step as the first key, where it names none itself."""
+    return metrics if STEP in metrics else {STEP: step, **metrics}
+
+
+def as_reported(record: Mapping[str, float]) -> dict[str, float]:
+    """The metrics of which `as_logged` made a record."""
+    return {name: value for index, (name, value) in enumerate(record.items()) if index or name != STEP}
+
+
 def read_reports(
     number: int, paths: TrialPaths, objectives: Sequence[Objective], replicate: int = 0
 ) -> list[Report]:
-    """The evaluations in results.json: the records in which no objective stands as not measured."""
-    try:
-        records = json.loads(paths.results.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return []
+    """The evaluations in results.json; of a file whose end was cut, those that are whole."""
+    return evaluations(number, read_records(paths.results), objectives, replicate)
+
+
+def evaluations(
+    number: int, records: Sequence[Mapping[str, float]], objectives: Sequence[Objective], replicate: int = 0
+) -> list[Report]:
+    """The records in which no objective stands as not measured."""
     return [
-        Report(number, int(record.get("current_iteration", index)), record, replicate=replicate)
+        Report(number, step_of(record, index), as_reported(record), replicate=replicate)
         for index, record in enumerate(records, start=1)
         if not any(math.isnan(record.get(objective.name, 0.0)) for objective in objectives)
     ]

@@ -66,7 +66,10 @@ class Trial(Protocol):
         """Keep a checkpoint of tensors and plain values durably, and in best_checkpoints when `best`."""
 
     def restore(self) -> dict[str, Any] | None:
-        """The newest checkpoint that loads, on the CPU, or None when there is none."""
+        """The newest checkpoint that loads, on the CPU, or None when there is none.
+
+        A task that logs, reports or saves without having asked begins anew: what earlier attempts left is removed.
+        """
 
 
 @runtime_checkable

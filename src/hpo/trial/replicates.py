@@ -14,12 +14,14 @@ from omegaconf import DictConfig, flag_override
 from hpo.config import Center
 from hpo.objectives import PROGRESS, spread_name
 from hpo.paths import TrialPaths
-from hpo.records import Ended, Event, ReplicateEnded, Report, State, Stop
+from hpo.records import Ended, Event, ReplicateEnded, Report, Resumed, State, Stop
+from hpo.results_file import read_records, step_of
 from hpo.trial.checkpoints import by_iteration, publish
 from hpo.trial.handle import TrialHandle
 from hpo.trial.link import Link
 from hpo.trial.metadata import Metadata
-from hpo.trial.outcome import OBEYED, OUTCOMES
+from hpo.trial.outcome import OBEYED, OUTCOME, OUTCOMES, read
+from hpo.trial.resumption import FIRST_ATTEMPT, has_begun
 
 logger = logging.getLogger("hpo.train")
 
@@ -27,12 +29,14 @@ Attempt = Callable[[DictConfig, TrialPaths, Link], Ended]
 """Runs a trial to its end, which goes through the link also when what failed it is then raised."""
 
 _NUM_SEED_BYTES = 4
+_OF_AN_ATTEMPT = frozenset((*OUTCOMES, "attempt", "started_at", "pid", "host", "device"))
 
 
 def train_replicates(trial: TrialHandle, metadata: Metadata, link: Link, attempt: Attempt) -> Ended:
     """Train each replicate in a directory of its own, until one does not complete; the end of the trial.
 
-    A replicate is a plain trial with another seed; what it reports and how it ends goes through `link`.
+    A replicate is a plain trial with another seed; what it reports and how it ends goes through `link`. One that
+    an earlier attempt of the trial has completed is not run again.
     """
     config = trial.config
     done: list[ReplicateEnded] = []
@@ -44,10 +48,19 @@ def train_replicates(trial: TrialHandle, metadata: Metadata, link: Link, attempt
             )
             break
         own = _config_of(config, index)
-        logger.info("replicate %d of %d, random_seed %d", index, config.num_replicates, own.random_seed)
-        _prepare(trial.dir.replicate(index), metadata, own.random_seed, index)
-        last = _run(own, trial.dir.replicate(index), _ReplicateLink(link, index), attempt)
-        ended = ReplicateEnded(trial.number, index, own.random_seed, last.state, last.metrics, last.reason)
+        paths, up = trial.dir.replicate(index), _ReplicateLink(link, index, metadata["attempt"])
+        earlier = _completed(trial.number, paths)
+        if earlier is not None:
+            logger.info("replicate %d of %d is complete", index, config.num_replicates)
+            up.send(Resumed(trial.number, metadata["attempt"], _last_step(paths)))
+            last = earlier
+        else:
+            logger.info("replicate %d of %d, random_seed %d", index, config.num_replicates, own.random_seed)
+            _prepare(paths, metadata, own.random_seed, index)
+            last = _run(own, paths, up, attempt)
+        ended = ReplicateEnded(
+            trial.number, index, own.random_seed, last.state, last.metrics, last.reason, last.time
+        )
         done.append(ended)
         trial.log({"replicate": index, **ended.metrics})
         link.send(ended)
@@ -67,7 +80,7 @@ def test_replicates(trial: TrialHandle, link: Link, attempt: Attempt) -> Ended:
     tested: list[Mapping[str, float]] = []
     for index in range(trial.config.num_replicates):
         own = _config_of(trial.config, index)
-        last = _run(own, trial.dir.replicate(index), _ReplicateLink(link, index), attempt)
+        last = _run(own, trial.dir.replicate(index), _ReplicateLink(link, index, FIRST_ATTEMPT), attempt)
         if last.state is not State.COMPLETE:
             return replace(last, reason=f"replicate {index}: {last.reason}")
         tested.append(last.metrics)
@@ -123,11 +136,24 @@ def _config_of(config: DictConfig, index: int) -> DictConfig:
 
 
 def _prepare(paths: TrialPaths, trial: Metadata, random_seed: int, index: int) -> None:
+    if has_begun(Metadata.of(paths)):
+        return
     for folder in paths.folders:
         folder.mkdir(exist_ok=True)
-    values = {key: value for key, value in trial.items() if key not in OUTCOMES}
+    values = {key: value for key, value in trial.items() if key not in _OF_AN_ATTEMPT}
     name = f"{trial['trial_id']}/{paths.root.name}"
     Metadata(paths.metadata, values).update(trial_id=name, replicate=index, random_seed=random_seed)
+
+
+def _completed(number: int, paths: TrialPaths) -> Ended | None:
+    """The end that a replicate came to in an earlier attempt of the trial, where that was its own."""
+    ended = read(number, paths, key=OUTCOME)
+    return ended if ended is not None and ended.state is State.COMPLETE else None
+
+
+def _last_step(paths: TrialPaths) -> int:
+    records = read_records(paths.results)
+    return max((step_of(record, index) for index, record in enumerate(records, start=1)), default=0)
 
 
 def _run(config: DictConfig, paths: TrialPaths, link: _ReplicateLink, attempt: Attempt) -> Ended:
@@ -143,16 +169,19 @@ def _run(config: DictConfig, paths: TrialPaths, link: _ReplicateLink, attempt: A
 class _ReplicateLink:
     """A replicate's way up: its reports pass, marked as its own; its start and end are not the trial's."""
 
-    def __init__(self, link: Link, index: int) -> None:
+    def __init__(self, link: Link, index: int, attempt: int) -> None:
         self.ended: Ended | None = None
         self._link = link
         self._index = index
+        self._attempt = attempt
 
     def send(self, event: Event) -> None:
         if isinstance(event, Ended):
             self.ended = event
         elif isinstance(event, Report):
             self._link.send(replace(event, replicate=self._index))
+        elif isinstance(event, Resumed):
+            self._link.send(replace(event, replicate=self._index, attempt=self._attempt))
 
     def stop_requested(self) -> Stop | None:
         return self._link.stop_requested()
