@@ -21,7 +21,7 @@ from hpo.paths import ExperimentPaths
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 QUADRATIC = ("+experiment=quadratic", "tensorboard=false", "experiment_dir=experiments")
-SEARCH = (*QUADRATIC, "--multirun", "total_trials=2")
+SEARCH = (*QUADRATIC, "--multirun", "total_trials=2", "max_retries=0")
 
 TASKS = """
 def fails_below_zero(trial, x, y):
@@ -44,6 +44,13 @@ def raises_what_cannot_be_written(trial, x, y):
 
 def waits(trial, x, y):
     print("waiting", flush=True)
+    import time
+    while not trial.should_stop():
+        time.sleep(0.01)
+
+def never_leaves(trial, x, y):
+    waits(trial, x, y)
+    print("heard", flush=True)
     import threading
     threading.Event().wait(60)
 """
@@ -247,25 +254,26 @@ def test_help_explains_the_groups_and_the_commonest_overrides(cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("project")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_with_its_status_and_the_experiment_is_marked_as_interrupted(
-    tmp_path: Path, number: signal.Signals, status: int
-) -> None:
-    command = [sys.executable, "-m", "hpo", *QUADRATIC, "task._target_=mytasks.waits"]
-    with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-        # what runs in the background of a shell, as this test may, has Ctrl-C ignored
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        assert process.stdout is not None
-        assert any(line == "waiting\n" for line in process.stdout)
-        process.send_signal(number)
-        assert process.wait(timeout=30) == status
-
-    paths = the_experiment(tmp_path)
-    assert rows(paths, "SELECT state FROM experiments") == [("WAITING",)]
-    assert rows(paths, "SELECT state FROM trials") == [("WAITING",)]
-    assert "interrupted by" in paths.log.read_text().splitlines()[-1]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_in_order_and_a_second_one_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    for task, status in (("waits", 75), ("never_leaves", 128 + number)):
+        with subprocess.Popen(
+            [sys.executable, "-m", "hpo", *QUADRATIC, f"task._target_=mytasks.{task}", f"experiment_id={task}"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            # what runs in the background of a shell, as this test may, has Ctrl-C ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process:
+            assert process.stdout is not None
+            assert any(line == "waiting\n" for line in process.stdout)
+            process.send_signal(number)
+            if task == "never_leaves":
+                assert any(line == "heard\n" for line in process.stdout)
+                process.send_signal(number)
+            assert process.wait(timeout=30) == status
+            assert f"python -m hpo.resume {tmp_path}" in process.stdout.read()
+        paths = ExperimentPaths(tmp_path / "experiments", task)
+        assert rows(paths, "SELECT state FROM experiments") == [("WAITING",)]
+        assert rows(paths, "SELECT state FROM trials") == [("WAITING",)]
+        assert "interrupted by" in paths.log.read_text().splitlines()[-1]

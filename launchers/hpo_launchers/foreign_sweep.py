@@ -96,6 +96,8 @@ class ForeignSweep:
 
     def record(self, event: Event) -> None:
         assert self._experiment is not None
+        if isinstance(event, Ended) and event.state is State.FAIL_RECOVERABLE:
+            event = replace(event, state=State.FAIL)  # its sweeper tries nothing again
         self._experiment.record(event)
         if isinstance(event, Ended):
             self._experiment.flush()

@@ -108,6 +108,7 @@ def _arguments(experiment: str | None, overrides: Sequence[str], *, multirun: bo
 def _execute(arguments: Sequence[str]) -> None:
     """Run as the command does, and leave this process as it was."""
     from hpo.command import Terminated, execute
+    from hpo.interrupts import Stopped
     from hpo.targets import allowed_targets
 
     # a notebook moves to another folder, and its user mends pyproject.toml
@@ -117,6 +118,11 @@ def _execute(arguments: Sequence[str]) -> None:
     try:
         with _signals(), _hydra_set_aside():
             execute(arguments)
+    except Stopped as error:
+        # the experiment waits to be continued; the handler that this brings up is its owner's again
+        sys.stdout.flush()
+        signal.raise_signal(error.number)
+        raise KeyboardInterrupt from error
     except Terminated as error:
         # the experiment is closed, and the handler is its owner's again
         sys.stdout.flush()

@@ -11,9 +11,11 @@ from typing import NoReturn
 
 from hpo.command import FULL_ERROR, TERMINATING, Terminated, execute, terminate
 from hpo.errors import HpoError
+from hpo.interrupts import Stopped
 from hpo.terminal import abandon, flush, open_what_is_closed
 
 COMPLETED = 0
+STOPPED = 75
 NONE_COMPLETED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -21,13 +23,17 @@ _SIGNALLED = 128
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and exit with its status: 0, 1 (no trial completed), 2 (bad input), 130, 143."""
+    """Run the command and exit: 0, 1 (no trial completed), 2 (bad input), 75 (stopped in order), 130, 143."""
     open_what_is_closed()
     for number in TERMINATING:
         signal.signal(number, terminate)
     try:
+        import hpo.faults  # noqa: F401 - the first process to import it is the scheduler
+
         completed = execute(sys.argv[1:] if arguments is None else arguments)
         _exit(COMPLETED if completed else NONE_COMPLETED)
+    except Stopped:
+        _exit(STOPPED)
     except Terminated as error:
         _exit(_SIGNALLED + error.number)
     except KeyboardInterrupt:

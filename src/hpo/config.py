@@ -189,6 +189,16 @@ class RunConfig:
     timeout_s: float | None = None
     # seconds after which a trial is ended by force, as failed
     trial_timeout_s: float | None = None
+    # seconds without a report after which a trial is ended by force, to be tried again
+    stall_timeout_s: float | None = None
+    # how often a trial is tried again whose process died, or that raised one of `recoverable_errors`
+    max_retries: int = 3
+    # seconds before the first retry; each later one waits twice as long
+    retry_delay_s: float = 1.0
+    # exceptions, by the name of their class or of one that it is derived from, which may be gone the next time
+    recoverable_errors: list[str] = field(
+        default_factory=lambda: ["torch.OutOfMemoryError", "MemoryError", "ConnectionError", "TimeoutError"]
+    )
     # the search ends when the first objective is as good as this
     target_value: float | None = None
     # the search ends when so many trials in a row have not improved on the best
@@ -207,6 +217,8 @@ class RunConfig:
     # --- the experiment ---
     # where experiments lie
     experiment_dir: str = "experiments"
+    # continue the newest experiment of this configuration, or the one of experiment_id; where there is none, start
+    resume: bool = False
     # the experiment's name on disk; null draws a new one
     experiment_id: str | None = None
     # for people: a name, tags and notes kept with the experiment

@@ -1,9 +1,11 @@
-"""Which CUDA devices there are, found out without torch."""
+"""What trials run on: which CUDA devices there are, found out without torch, and how many CPU threads."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from omegaconf import DictConfig
 
 from hpo.errors import ConfigError
 
@@ -29,3 +31,13 @@ def cuda_devices(device: str, dev: Path = Path("/dev")) -> tuple[str, ...]:
     if device == CUDA and not found:
         raise ConfigError("device=cuda, but this machine shows no CUDA device; use device=auto or device=cpu")
     return found
+
+
+def num_threads(config: DictConfig, earlier: int | None = None) -> int:
+    """The CPU threads of a trial: as given, as they were, or an equal share of the cores this process may use."""
+    given = config.threads_per_trial
+    if given == AUTO and earlier is not None:
+        given = earlier
+    if given == AUTO:
+        return max(1, len(os.sched_getaffinity(0)) // int(config.concurrent_trials))
+    return int(given)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hpo.faults import reach
 from hpo.paths import temporary_for
 
 
@@ -18,6 +19,7 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
     temporary = temporary_for(path)
     with removed_on_failure(temporary), temporary.open("wb") as file:
         file.write(data)
+        reach("file_half_written", lambda: file.truncate(len(data) // 2))
         if durable:
             file.flush()
             os.fsync(file.fileno())

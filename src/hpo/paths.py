@@ -7,6 +7,7 @@ from pathlib import Path
 
 EXPERIMENT_PREFIX = "experiment_"
 REPLICATE_PREFIX = "replicate_"
+STUDY_SUFFIX = "_optuna.db"
 _TEMPORARY = ".{name}.tmp"
 _ANY_TEMPORARY = ".*.tmp"
 
@@ -29,7 +30,7 @@ class ExperimentPaths:
 
     @property
     def study_db(self) -> Path:
-        return self.root / f"{self.experiment_id}_optuna.db"
+        return self.root / f"{self.experiment_id}{STUDY_SUFFIX}"
 
     @property
     def state_db(self) -> Path:
@@ -38,6 +39,19 @@ class ExperimentPaths:
     @property
     def config(self) -> Path:
         return self.root / "default_config.yaml"
+
+    def earlier_config(self, index: int) -> Path:
+        """What default_config.yaml was before the experiment was continued for the time of that index."""
+        return self.root / f"default_config_{index}{self.config.suffix}"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "scheduler.lock"
+
+    @property
+    def temporary(self) -> list[Path]:
+        """What a scheduler that died has left of files that it was about to replace."""
+        return list(self.root.glob(_ANY_TEMPORARY))
 
     @property
     def best_trial(self) -> Path:

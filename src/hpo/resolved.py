@@ -40,6 +40,11 @@ def plain(config: Container) -> Any:
     return without_passwords(values)
 
 
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The run configuration: all but Hydra's own node."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
 def without_passwords(value: Any) -> Any:
     """`value` with `user:password@` in every URL cut down to `user@`."""
     if isinstance(value, str):

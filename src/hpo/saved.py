@@ -20,7 +20,7 @@ from hpo.errors import ExperimentError
 from hpo.objectives import Objective
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths, TrialPaths
 from hpo.records import State, Value
-from hpo.stored import json_of, time_of
+from hpo.stored import json_of, reading, time_of
 
 if TYPE_CHECKING:
     import pandas
@@ -187,12 +187,8 @@ class SavedExperiment:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that cannot write, and so never makes the experiment wait."""
         path = self._paths.state_db
-        # nobody has it open: nothing but the file is read, and no file is left beside it
-        alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
         try:
-            with closing(
-                sqlite3.connect(f"{path.as_uri()}?mode=ro{alone}", uri=True, timeout=_BUSY_TIMEOUT_S)
-            ) as connection:
+            with closing(reading(path, _BUSY_TIMEOUT_S)) as connection:
                 connection.row_factory = sqlite3.Row
                 yield connection
         except sqlite3.Error as error:

@@ -1,10 +1,19 @@
-"""What a column of the state database holds, read without SQLAlchemy."""
+"""Reads databases without SQLAlchemy, and what a column of them holds."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+
+def reading(path: Path, timeout_s: float = 5.0) -> sqlite3.Connection:
+    """A connection that cannot write, and so never makes a writer wait."""
+    # nobody has it open: nothing but the file is read, and no file is left beside it
+    alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True, timeout=timeout_s)
 
 
 def json_of(text: str | None) -> dict[str, Any]:

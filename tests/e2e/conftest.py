@@ -18,6 +18,8 @@ from hpo.paths import ExperimentPaths
 
 TIMEOUT_S = 180
 
+pytest.register_assert_rewrite("tests.e2e.killed_searches")
+
 
 @dataclass(frozen=True)
 class Run:

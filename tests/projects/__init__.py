@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 SIGNALS = Path(__file__).parent / "signals"
+CLUSTERS = Path(__file__).parent / "clusters"
 
 
 def copied(project: Path, to: Path) -> Path:

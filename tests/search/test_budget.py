@@ -38,7 +38,7 @@ def test_nothing_ends_a_search_without_limits() -> None:
     for _ in range(30):
         budget.ended(failure(), None)
 
-    assert (budget.over(), budget.overdue()) == (None, [])
+    assert (budget.over(), budget.overdue()) == (None, {})
 
 
 def test_a_timeout_is_over_when_its_seconds_are() -> None:
@@ -59,10 +59,10 @@ def test_a_trial_is_overdue_once_some_seconds_after_its_own_alarm() -> None:
     budget.ended(Ended(4, State.COMPLETE), 1.0)
 
     clock.now = 5.0
-    assert budget.overdue() == []
+    assert budget.overdue() == {}
     clock.now = 7.0
-    assert budget.overdue() == [(3, "trial_timeout_s=5 is over")]
-    assert budget.overdue() == []
+    assert budget.overdue() == {3: ("trial_timeout_s=5 is over", State.FAIL)}
+    assert budget.overdue() == {}
 
 
 @pytest.mark.parametrize(
@@ -184,3 +184,20 @@ def test_a_traceback_is_shown_from_the_code_of_the_user_on() -> None:
 
     assert of_the_user("".join(lines)) == "".join([lines[0], *lines[3:]])
     assert of_the_user("".join([*lines[:3], lines[-1]])) == "".join([*lines[:3], lines[-1]])
+
+
+def test_a_trial_stalls_when_it_has_not_reported_for_too_long() -> None:
+    clock = [0.0]
+    budget = Budget(Limits(stall_timeout_s=10, trial_timeout_s=30), LOSS, lambda: clock[0])
+    budget.started(1)
+    budget.started(2)
+    clock[0] = 9.0
+    budget.heard(2)
+    clock[0] = 10.0
+    assert budget.overdue() == {1: ("no report for stall_timeout_s=10", State.FAIL_RECOVERABLE)}
+    clock[0] = 18.0
+    budget.heard(2)
+    assert budget.overdue() == {}
+    clock[0] = 32.0
+    assert budget.overdue() == {2: ("trial_timeout_s=30 is over", State.FAIL)}
+    assert budget.overdue() == {}

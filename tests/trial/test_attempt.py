@@ -196,7 +196,7 @@ def test_a_trial_that_obeys_is_pruned_or_waits_with_its_best_metrics(
 def test_a_trial_must_leave_when_it_is_told_so_and_for_no_other_reason(
     config_of: Make, paths: TrialPaths, why: Stop | None
 ) -> None:
-    link = Collecting(stop_after=0 if why else math.inf, why=why or Stop.PAUSE)
+    link = Collecting(stop_after=1 if why else math.inf, why=why or Stop.PAUSE)
 
     ended = run_attempt(config_of("leaves_when_it_must"), paths, link)
 

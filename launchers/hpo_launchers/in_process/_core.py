@@ -9,7 +9,7 @@ from hydra.core.utils import configure_log
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hpo.records import Stop, TrialSpec
+from hpo.records import State, Stop, TrialSpec
 from hpo.search.stream import Hear
 from hpo.trial.link import DirectLink, current_link
 from hpo_launchers import execution
@@ -46,7 +46,7 @@ class InProcessStream:
         if self._running is not None and self._running[0] == number:
             self._running[1].stop = why
 
-    def kill(self, number: int, reason: str) -> None:
+    def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
         """Nothing here can end a trial by force."""
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import faulthandler
 import os
 import pickle
+import signal
 import socket
 import sys
 import threading
@@ -29,6 +30,8 @@ from hpo_launchers.local import _blob, _lifeline, _plain_job
 from hpo_launchers.local._channel import ChannelLink, Returned, receive_files
 
 _FLUSH_TIMEOUT_S = 30.0
+DUMP_SIGNAL = signal.SIGUSR2
+"""What makes a trial write the stacks of its threads into its log."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ def _settle(surroundings: Surroundings) -> None:
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     # a crash in C leaves the Python lines that led to it
     faulthandler.enable()
+    faulthandler.register(DUMP_SIGNAL, all_threads=True)
 
 
 def _write_into(directory: Path) -> None:

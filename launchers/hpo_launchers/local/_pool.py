@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from hpo_launchers.local import _blob
 from hpo_launchers.local._channel import FrameReader
-from hpo_launchers.local._child import Order
+from hpo_launchers.local._child import DUMP_SIGNAL, Order
 from hpo_launchers.local._processes import Exited, Forked, Processes, ServerDied
 
 _KILL_TIMEOUT_S = 10.0
@@ -45,6 +45,12 @@ class TrialProcess:
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
+
+    def dump_stack(self) -> None:
+        """Have the stacks of its threads written into its log, also when it hangs in C."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, DUMP_SIGNAL)
 
     def kill(self) -> None:
         """Also when it is only about to start: it looks at its lifeline first."""

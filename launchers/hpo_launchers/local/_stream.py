@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import selectors
 import signal
 import time
@@ -25,6 +26,9 @@ _KILL_TIMEOUT_S = 10.0
 _LEAVE_TIMEOUT_S = 60.0
 # processes that wait for a trial with everything loaded
 _MAX_SPARES = 6
+# of a trial that is ended by force: for its stack, and for what it does when it is asked to terminate
+_DUMP_S = 0.2
+_TERMINATE_S = 2.0
 _SERVER_DIED = "the server that trials are forked from died"
 
 
@@ -38,7 +42,10 @@ class _Trial:
     ended: Ended | None = None
     returned: Returned | None = None
     told_at: float | None = None
-    killed_for: str | None = None
+    # what it ends as when it is ended by force: reason and state
+    killed_as: tuple[str, State] | None = None
+    terminate_at: float = math.inf
+    kill_at: float = math.inf
 
 
 class LocalStream:
@@ -99,11 +106,14 @@ class LocalStream:
         if number in self._running:
             self._running[number].process.reader.stop(why)
 
-    def kill(self, number: int, reason: str) -> None:
+    def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
+        """Have it write its stack, ask it to terminate, and kill it when it does not."""
         trial = self._running.get(number)
-        if trial is not None and trial.told_at is None:
-            trial.killed_for = reason
-            trial.process.kill()
+        if trial is not None and trial.told_at is None and trial.killed_as is None:
+            trial.killed_as = reason, state
+            now = time.monotonic()
+            trial.terminate_at, trial.kill_at = now + _DUMP_S, now + _DUMP_S + _TERMINATE_S
+            trial.process.dump_stack()
 
     def close(self) -> None:
         """Let leave what is leaving, ask what runs to terminate, kill what does not, and stop the server."""
@@ -136,9 +146,15 @@ class LocalStream:
             self._start(self._queue.popleft())
 
     def _hurry_leavers(self) -> None:
+        now = time.monotonic()
         for trial in self._running.values():
-            if trial.told_at is not None and time.monotonic() - trial.told_at > _LEAVE_TIMEOUT_S:
+            if trial.told_at is not None and now - trial.told_at > _LEAVE_TIMEOUT_S:
                 trial.process.kill()
+            if now > trial.kill_at:
+                trial.process.kill()
+            elif now > trial.terminate_at:
+                trial.terminate_at = math.inf
+                trial.process.signal(signal.SIGTERM)
 
     def _start(self, job: Job) -> None:
         environment = self._least_used()
@@ -204,14 +220,15 @@ class LocalStream:
     def _end(self, trial: _Trial, reason_of_death: str) -> None:
         self._read(trial)
         if trial.told_at is None:
-            self._tell_end(trial, trial.killed_for or reason_of_death)
+            self._tell_end(trial, reason_of_death)
         self._forget(trial)
 
     def _tell_end(self, trial: _Trial, reason_of_death: str) -> None:
         returned = trial.returned
         ended = trial.ended or (returned.ended if returned else None)
         if ended is None:
-            ended = Ended(trial.number, State.FAIL, reason=reason_of_death)
+            reason, state = trial.killed_as or (reason_of_death, State.FAIL_RECOVERABLE)
+            ended = Ended(trial.number, state, reason=reason)
         result = _result(returned, ended) if self._pool.wants_results or trial.ended is None else None
         self._events.append(replace(ended, result=result))
 

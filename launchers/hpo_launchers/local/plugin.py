@@ -10,7 +10,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hpo.records import Stop, TrialSpec
+from hpo.records import State, Stop, TrialSpec
 from hpo.search.stream import Hear
 from hpo_launchers.local import config as config
 
@@ -46,8 +46,8 @@ class LocalLauncher(Launcher):
     def stop(self, number: int, why: Stop) -> None:
         self._stream.stop(number, why)
 
-    def kill(self, number: int, reason: str) -> None:
-        self._stream.kill(number, reason)
+    def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
+        self._stream.kill(number, reason, state)
 
     def close(self) -> None:
         self._stream.close()

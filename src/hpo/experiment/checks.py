@@ -27,6 +27,8 @@ _AT_LEAST = {
     "max_stale_trials": 1,
     "failure_window": 1,
     "fail_fast_trials": 1,
+    "max_retries": 0,
+    "retry_delay_s": 0,
     "train_config.batch_size": 1,
     "train_config.eval_batch_size": 1,
     "train_config.epochs": 1,
@@ -34,7 +36,7 @@ _AT_LEAST = {
     "checkpoint_every.iterations": 1,
 }
 _POSITIVE = (
-    *("eval_epoch", "log_epoch", "timeout_s", "trial_timeout_s", "max_failure_rate"),
+    *("eval_epoch", "log_epoch", "timeout_s", "trial_timeout_s", "stall_timeout_s", "max_failure_rate"),
     *("checkpoint_every.epochs", "checkpoint_every.seconds"),
 )
 _AUTO = "auto"

@@ -6,17 +6,21 @@ import errno
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from sqlalchemy.exc import OperationalError
 
 from hpo.errors import ExperimentError
 from hpo.experiment.identity import draw_experiment_id, forget_drawn_ids
-from hpo.paths import ExperimentPaths
+from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.records import State
+from hpo.stored import reading
+from hpo.trial.metadata import Metadata, replace_text
 
 OF_A_DISK = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT)
@@ -74,6 +78,36 @@ def _make(config: DictConfig) -> ExperimentPaths:
             return paths
 
 
+@contextmanager
+def kept_directory(paths: ExperimentPaths) -> Iterator[ExperimentPaths]:
+    """The directory of an experiment that is opened again: whatever fails, all of it stays.
+
+    Raises ExperimentError when it cannot be written.
+    """
+    try:
+        yield paths
+    except (OSError, OperationalError) as error:
+        raise unwritable(paths.root, error) from error
+
+
+def make_trial(paths: TrialPaths, metadata: Mapping[str, Any], *, exist_ok: bool) -> None:
+    """Make a trial's directory, or what is missing of it; metadata.json comes last, and says that it is whole."""
+    for folder in paths.folders:
+        folder.mkdir(exist_ok=exist_ok)
+    if not paths.metadata.exists():
+        Metadata(paths.metadata, {}).update(**metadata)
+
+
+def write_config(paths: ExperimentPaths, text: str, *, is_changed: bool) -> None:
+    """Write default_config.yaml where there is none or it has changed: what it was keeps a numbered name."""
+    if paths.config.exists():
+        if not is_changed:
+            return
+        index = next(index for index in count(1) if not paths.earlier_config(index).exists())
+        replace_text(paths.earlier_config(index), paths.config.read_text(encoding="utf-8"))
+    replace_text(paths.config, text)
+
+
 def check_new(config: DictConfig) -> None:
     """Raise ExperimentError when the given experiment_id is taken; for what must not make a directory."""
     if config.experiment_id is not None:
@@ -102,7 +136,7 @@ def _progress(paths: ExperimentPaths) -> str:
     if not paths.state_db.exists():
         return "it has no state database"
     try:
-        with sqlite3.connect(f"file:{paths.state_db}?mode=ro", uri=True) as connection:
+        with closing(reading(paths.state_db)) as connection:
             rows = connection.execute("SELECT state, COUNT(*) FROM trials GROUP BY state").fetchall()
     except sqlite3.Error as error:
         return f"its state database cannot be read: {error}"

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import logging
-import os
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from hpo.config import Verbose
-from hpo.devices import cuda_devices
+from hpo.devices import cuda_devices, num_threads
 from hpo.experiment.best_trials import BestTrials
 from hpo.experiment.checks import check_config
-from hpo.experiment.directory import new_directory
+from hpo.experiment.directory import kept_directory, make_trial, new_directory, write_config
+from hpo.experiment.earlier import Earlier, spelled_change
 from hpo.experiment.identity import config_hash, trial_id
+from hpo.experiment.lock import SchedulerLock
 from hpo.experiment.progress import Progress
 from hpo.experiment.provenance import collect_in_background
 from hpo.experiment.scheduler_log import LOGGER, SchedulerLog
+from hpo.experiment.sqlite import set_aside_if_damaged
 from hpo.experiment.state_db import StateDB
+from hpo.faults import reach
 from hpo.objectives import objective_values, objectives
 from hpo.opened import note_opened
 from hpo.overrides import encode
 from hpo.paths import TrialPaths
 from hpo.records import DataSource, Ended, Event, ReplicateEnded, Report, Resumed, Started, State, TrialSpec, Value
-from hpo.resolved import plain, to_yaml
-from hpo.trial.metadata import Metadata
-from hpo.trial.outcome import note_death, read_reports
+from hpo.resolved import plain, to_yaml, without_hydra
+from hpo.trial import outcome
 
 _REPORT_FLUSH_S = 0.5
 
@@ -36,10 +40,11 @@ _REPORT_FLUSH_S = 0.5
 class Experiment:
     """Writes the experiment's directory: default_config.yaml, the state database, mp.log, trial directories."""
 
-    def __init__(self, config: DictConfig, source: DataSource | None) -> None:
+    def __init__(self, config: DictConfig, source: DataSource | None, earlier: Earlier | None = None) -> None:
         """Make the directory and fix, in `config`, what all trials share. Raises HpoError on bad input.
 
-        `source` is where the data comes from, as `find_data_source` found it.
+        `source` is where the data comes from, as `find_data_source` found it. With `earlier` that experiment is
+        opened again: nothing of it is lost, and nobody else may have it open.
         """
         check_config(config)
         self.objectives = objectives(config)
@@ -49,20 +54,31 @@ class Experiment:
         self._source = source
         self._digest = config_hash(config)
         self._has_test_task = bool(config.test_task)
-        self._fix(config, "threads_per_trial", _threads(config))
-        with new_directory(config) as paths:
+        as_they_were = earlier.config if earlier is not None else {}
+        self._fix(config, "threads_per_trial", num_threads(config, as_they_were.get("threads_per_trial")))
+        directory = new_directory(config) if earlier is None else kept_directory(earlier.paths)
+        with directory as paths, ExitStack() as undo:
             self.paths = paths
+            self._lock = SchedulerLock(paths.lock)
+            undo.callback(self._lock.release)
+            for path in paths.temporary:
+                path.unlink()
             self._fix(config, "experiment_dir", str(paths.experiment_dir))
             self._fix(config, "experiment_id", paths.experiment_id)
             self._fix(config, "config_hash", self._digest)
             self._fix(config, "data_source", self._source.name if self._source else None)
             self._fix(config, "data_digest", self._source.digest if self._source else None)
-            values = plain(_without_hydra(config))
-            paths.config.write_text(to_yaml(values), encoding="utf-8")
+            self._is_continued = earlier is not None
+            self._changes = earlier.changes(config) if earlier is not None else {}
+            values = plain(without_hydra(config))
+            write_config(paths, to_yaml(values), is_changed=bool(self._changes))
+            self._damaged = set_aside_if_damaged(paths.state_db)
             self._db = StateDB(paths.state_db, paths.experiment_id)
             self._provenance = provenance.result()
             self._db.open_experiment(self._row(values))
+            self._known = self._db.trials()
             self._log = SchedulerLog(paths.log, silent=config.verbose == Verbose.silent)
+            undo.pop_all()
         note_opened(paths.root)
         self.progress = Progress(paths, self.objectives, self._source)
         self._best = BestTrials(paths, self.objectives, config, self.fixed_overrides())
@@ -85,27 +101,56 @@ class Experiment:
     def prepare(self, spec: TrialSpec) -> TrialSpec:
         """Make the trial's directory and row; the spec that comes back knows its directory."""
         name = trial_id(spec.number, self._digest, spec.params)
-        paths = self.paths.trial(name)
-        for folder in paths.folders:
-            folder.mkdir()
-        Metadata(paths.metadata, {}).update(
-            trial_id=name,
-            number=spec.number,
-            attempt=1,
-            experiment_id=self.paths.experiment_id,
-            params=dict(spec.params),
-            log_iteration=0,
-            checkpoint_iteration=0,
-            best_iteration=0,
-            data_source=self._source.name if self._source else None,
-            data_digest=self._source.digest if self._source else None,
-            random_seed=self._seed,
-            **self._provenance.for_trial(),
-        )
+        self._make(spec, name, exist_ok=False)
+        reach("directory_made")
         self._db.add_trial(spec, name, self._source.name if self._source else None)
         self.progress.waiting(spec, name)
         self._best.prepared(spec)
         return replace(spec, subdir=name)
+
+    def take_up(self, spec: TrialSpec) -> Ended | None:
+        """Know a trial that an earlier search left, and how it ended by the state database, if it did."""
+        row = self._known.get(spec.number)
+        name = row.trial_id if row is not None else trial_id(spec.number, self._digest, spec.params)
+        if row is None:
+            self._db.add_trial(spec, name, self._source.name if self._source else None)
+        self.progress.waiting(spec, name)
+        self._best.prepared(spec)
+        if row is None or not row.ended.state.is_finished:
+            return None
+        if row.started is not None:
+            self.progress.started(row.started)
+        self.progress.known(row.ended, row.num_replicates, row.test_metrics)
+        self._note_best(row.ended)
+        return row.ended
+
+    def make_up(self, events: Iterable[Event]) -> None:
+        """Put into the state database what it lacks of a trial that the study knows, without a word."""
+        with self._log.silenced():
+            for event in events:
+                self.record(event)
+
+    def continued(self, spec: TrialSpec) -> TrialSpec:
+        """A trial that was taken up and has no end yet, in its directory, which may not be whole."""
+        name = self.progress.trial_id(spec.number)
+        self._make(spec, name, exist_ok=True)
+        return replace(spec, subdir=name)
+
+    def _make(self, spec: TrialSpec, name: str, *, exist_ok: bool) -> None:
+        values = {
+            "trial_id": name,
+            "number": spec.number,
+            "attempt": 1,
+            "experiment_id": self.paths.experiment_id,
+            "params": dict(spec.params),
+            "log_iteration": 0,
+            "checkpoint_iteration": 0,
+            "best_iteration": 0,
+            "data_source": self._source.name if self._source else None,
+            "data_digest": self._source.digest if self._source else None,
+            "random_seed": self._seed,
+        }
+        make_trial(self.paths.trial(name), values | self._provenance.for_trial(), exist_ok=exist_ok)
 
     def reject(self, spec: TrialSpec, ended: Ended, *, is_shown: bool = True) -> None:
         """Keep a proposal that is never run: it has a row and a line in mp.log, and no directory."""
@@ -125,7 +170,8 @@ class Experiment:
             self._db.start_trial(event)
             LOGGER.info(self.progress.started(event))
         elif isinstance(event, Resumed):
-            self._cut_back(event)
+            self.flush()
+            self._db.cut_reports(event, self.reports_on_disk(event.number, event.replicate, event.step))
             LOGGER.info(self.progress.resumed(event))
         elif isinstance(event, Report):
             self._reports.append(event)
@@ -137,27 +183,23 @@ class Experiment:
             if event.state is State.COMPLETE:
                 objective_values(self.objectives, event.metrics)
             if event.state in (State.FAIL, State.FAIL_RECOVERABLE):
-                note_death(event, self.trial(event.number))
+                outcome.note_death(event, self.trial(event.number))
             self.flush()
             self._db.end_trial(event)
             LOGGER.log(*self.progress.ended(event))
-            best = self.progress.best_trials()
-            if self._best.ended(event.number, {number: self.progress.trial(number) for number in best}):
-                self._db.set_best_trials(best)
+            self._note_best(event)
         self.flush_if_due()
 
-    def _cut_back(self, event: Resumed) -> None:
-        """Let the reports of a trial that goes on be those that it has kept."""
-        self.flush()
-        paths = self.trial(event.number)
+    def reports_on_disk(self, number: int, replicate: int = 0, until: float = math.inf) -> list[Report]:
+        """What a trial has kept of its reports in its directory, up to a step: that is the truth."""
+        paths = self.trial(number)
         if self._has_replicates:
-            paths = paths.replicate(event.replicate)
-        kept = [
+            paths = paths.replicate(replicate)
+        return [
             report
-            for report in read_reports(event.number, paths, self.objectives, event.replicate)
-            if report.step <= event.step and all(entry.name in report.metrics for entry in self.objectives)
+            for report in outcome.read_reports(number, paths, self.objectives, replicate)
+            if report.step <= until and all(entry.name in report.metrics for entry in self.objectives)
         ]
-        self._db.cut_reports(event, kept)
 
     def record_test(self, ended: Ended) -> None:
         """Keep what the best trial reached on the data held back, or say why it could not be told."""
@@ -201,6 +243,14 @@ class Experiment:
         said = f" ({reason})" if reason else ""
         LOGGER.info("experiment %s: %s%s. %s", self.paths.experiment_id, state.value, said, self.progress.counts())
         self._log.close()
+        self._lock.release()
+
+    def _note_best(self, ended: Ended) -> None:
+        if not ended.state.is_finished:
+            return  # it may be among the best yet
+        best = self.progress.best_trials()
+        if self._best.ended(ended.number, {number: self.progress.trial(number) for number in best}):
+            self._db.set_best_trials(best)
 
     def _fix(self, config: DictConfig, key: str, value: Any) -> None:
         with flag_override(config, ["struct", "readonly"], False):
@@ -229,25 +279,20 @@ class Experiment:
         `capacity` is how many trials the launcher can run at a time, where it has a limit of its own.
         """
         LOGGER.info(
-            "experiment %s in %s: %s trial%s, %s at a time%s",
+            "experiment %s %s %s: %s trial%s, %s at a time%s",
             self.paths.experiment_id,
+            "continues in" if self._is_continued else "in",
             self.paths.root,
             config.total_trials,
             "s" * (config.total_trials > 1),
             min(config.concurrent_trials, capacity or config.concurrent_trials),
             f", {config.num_replicates} replicates of each" if config.num_replicates > 1 else "",
         )
+        if self._damaged is not None:
+            self.warn(
+                f"the state database was damaged and is made again from the study; it is kept as {self._damaged}"
+            )
+        for key, (before, now) in self._changes.items():
+            LOGGER.info("changed: %s", spelled_change(key, before, now))
         if self._source is not None and self._source.warning is not None:
             LOGGER.warning("WARNING: %s", self._source.warning)
-
-
-def _threads(config: DictConfig) -> int:
-    """The CPU threads of a trial: as given, or an equal share of the cores this process may use."""
-    given = config.threads_per_trial
-    if given == "auto":
-        return max(1, len(os.sched_getaffinity(0)) // int(config.concurrent_trials))
-    return int(given)
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

@@ -16,7 +16,7 @@ from hpo.records import Value
 from hpo.resolved import plain
 
 # model, data, training and objectives; the search, its budget and everything operational are not part of it
-_HASHED = (
+HASHED = (
     "task",
     "test_task",
     "model_config",
@@ -53,8 +53,8 @@ _drawn: dict[str, str] = {}
 
 def config_hash(config: DictConfig) -> str:
     """The SHA-256 of what is trained: equal for runs that differ in search space, budget or paths alone."""
-    values = plain(OmegaConf.masked_copy(config, list(_HASHED)))
-    hashed = {key: _without_operational(values.get(key)) for key in _HASHED}
+    values = plain(OmegaConf.masked_copy(config, list(HASHED)))
+    hashed = {key: without_operational(values.get(key)) for key in HASHED}
     return hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -83,7 +83,8 @@ def trial_id(number: int, digest: str, params: Mapping[str, Value]) -> str:
     return f"{number:04d}_{hashlib.sha256(text.encode()).hexdigest()[:_NUM_LABEL_DIGITS]}"
 
 
-def _without_operational(node: Any) -> Any:
+def without_operational(node: Any) -> Any:
+    """`node` without where its data lies and whether it may be fetched."""
     if isinstance(node, dict):
-        return {key: _without_operational(value) for key, value in node.items() if key not in _OPERATIONAL}
+        return {key: without_operational(value) for key, value in node.items() if key not in _OPERATIONAL}
     return node

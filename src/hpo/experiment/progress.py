@@ -106,6 +106,11 @@ class Progress:
         level = logging.WARNING if event.state in (State.FAIL, State.FAIL_RECOVERABLE) else logging.INFO
         return level, f"trial {trial.trial_id} {event.state.value}{took}: {said} | {self.counts()}"
 
+    def known(self, ended: Ended, num_replicates: int, test_metrics: Mapping[str, float] | None) -> None:
+        """How a trial ended in an earlier search of this experiment."""
+        self.ended(ended)
+        self._set(ended.number, num_replicates=num_replicates, test_metrics=test_metrics)
+
     def tested(self, event: Ended) -> str:
         self._set(event.number, test_metrics=dict(event.metrics))
         return f"trial {self.trial_id(event.number)} on the test data: {_metrics(event.metrics)}"

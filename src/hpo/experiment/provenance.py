@@ -35,9 +35,13 @@ _MAX_DIFF_CHARACTERS = 1_000_000
 
 @dataclass(frozen=True)
 class Provenance:
-    """Everything but the diff goes into each trial's metadata.json; all of it into the experiment's row."""
+    """Everything but the diff goes into each trial's metadata.json; all of it into the experiment's row.
+
+    `arguments` are those of the command, also where `command_line` is that of a script that calls `hpo.run`.
+    """
 
     command_line: str
+    arguments: list[str]
     working_directory: str
     git_commit: str | None
     git_dirty: bool | None
@@ -68,6 +72,7 @@ def collect(devices: list[str]) -> Provenance:
     diff = _git("diff", "HEAD") if status else None
     return Provenance(
         command_line=without_passwords(shlex.join(_command())),
+        arguments=without_passwords(sys.argv[1:]),
         working_directory=str(Path.cwd()),
         git_commit=commit.strip() if commit else None,
         git_dirty=bool(status) if status is not None else None,

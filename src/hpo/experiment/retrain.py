@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -27,13 +28,17 @@ _OF_THE_SEARCH = frozenset(
         "experiment_id",
         "grid_bins",
         "max_failure_rate",
+        "max_retries",
         "max_stale_trials",
         "pruner",
         "resume",
+        "recoverable_errors",
+        "retry_delay_s",
         "run_task",
         "search_algo",
         "search_space",
         "soft_constraints",
+        "stall_timeout_s",
         "target_value",
         "threads_per_trial",
         "timeout_s",
@@ -85,6 +90,11 @@ class Launch:
         of_hydra = [text for text in self.hydra_overrides if _path(text)[1] not in _OF_A_SWEEP]
         words = ["python", "-m", "hpo", *self.flags, *of_hydra, *kept, f"threads_per_trial={num_threads}"]
         return str(without_passwords(shlex.join(words)))
+
+
+def resume_command(directory: Path) -> str:
+    """The command that goes on with the experiment in a directory."""
+    return shlex.join(["python", "-m", "hpo.resume", str(directory)])
 
 
 def _path(override: str) -> tuple[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hpo.terminal import TerminalHandler
@@ -25,6 +27,15 @@ class SchedulerLog:
         LOGGER.addHandler(self._terminal)
         self._optuna = logging.getLogger("optuna")
         self._optuna.addHandler(self._file)
+
+    @contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Nothing that the scheduler says in the block is kept or shown."""
+        LOGGER.disabled = True
+        try:
+            yield
+        finally:
+            LOGGER.disabled = False
 
     def close(self) -> None:
         for handler in (self._file, self._terminal):

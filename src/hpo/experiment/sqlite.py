@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+from hpo.faults import reach
+from hpo.paths import STUDY_SUFFIX
 
 _NETWORK_FILESYSTEMS = frozenset(
     [
@@ -34,23 +39,32 @@ _NETWORK_FILESYSTEMS = frozenset(
 _BUSY_TIMEOUT_S = 60.0
 
 
-class WalConnection(sqlite3.Connection):
-    """Write-ahead log: readers never stop the writer, and a commit does not wait for the disk.
+class _Connection(sqlite3.Connection):
+    """A subclass, because it is the only hook that every connection of an engine passes through."""
 
-    A subclass, because it is the only hook that every connection of an engine passes through.
-    """
+    def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(database, *args, **kwargs)
+        self._point = "study_commit" if str(database).endswith(STUDY_SUFFIX) else "state_commit"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def commit(self) -> None:
+        reach(self._point)
+        super().commit()
+
+
+class WalConnection(_Connection):
+    """Write-ahead log: readers never stop the writer, and a commit does not wait for the disk."""
+
+    def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(database, *args, **kwargs)
         self.execute("PRAGMA journal_mode=WAL")
         self.execute("PRAGMA synchronous=NORMAL")
 
 
-class RollbackConnection(sqlite3.Connection):
+class RollbackConnection(_Connection):
     """A rollback journal: a write-ahead log needs shared memory, which a network filesystem lacks."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, database: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(database, *args, **kwargs)
         self.execute("PRAGMA journal_mode=DELETE")
         self.execute("PRAGMA synchronous=FULL")
 
@@ -70,6 +84,30 @@ def prepare(path: Path) -> None:
     """Create the database with its journal mode, which stays with the file whoever opens it."""
     factory = RollbackConnection if is_on_network(path) else WalConnection
     sqlite3.connect(path, factory=factory).close()
+
+
+def set_aside_if_damaged(path: Path) -> Path | None:
+    """Give a database that cannot be read another name, with its journals: that name, if it was one."""
+    if not path.exists() or _is_sound(path):
+        return None
+    names = (path.with_name(f"{path.name}.damaged_{index}") for index in count(1))
+    aside = next(name for name in names if not name.exists())
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        file = path.with_name(f"{path.name}{suffix}")
+        if file.exists():
+            file.rename(aside.with_name(f"{aside.name}{suffix}"))
+    return aside
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)) as connection:
+            found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            return found == "ok"
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        return False
 
 
 def is_on_network(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:

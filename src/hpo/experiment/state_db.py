@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hpo.experiment import sqlite
+from hpo.experiment.known import KnownTrial
 from hpo.records import Ended, ReplicateEnded, Report, Resumed, Started, State, TrialSpec
 from hpo.resolved import to_json
 
@@ -37,6 +38,7 @@ experiments = sa.Table(
     sa.Column("data_source", sa.String),
     sa.Column("data_digest", sa.String),
     sa.Column("command_line", sa.Text),
+    sa.Column("arguments", sa.Text),  # JSON
     sa.Column("working_directory", sa.Text),
     sa.Column("git_commit", sa.String),
     sa.Column("git_dirty", sa.Boolean),
@@ -110,14 +112,23 @@ class StateDB:
         metadata.create_all(self._engine)
 
     def open_experiment(self, row: Mapping[str, Any]) -> None:
-        """`row` holds columns of `experiments`; containers become JSON."""
+        """`row` holds columns of `experiments`; containers become JSON. One that is there runs again."""
         values = {key: to_json(value) if isinstance(value, dict | list) else value for key, value in row.items()}
+        values |= {"state": State.RUNNING.value, "ended_at": None}
+        of_this = experiments.c.experiment_id == self._experiment_id
         with self._engine.begin() as connection:
-            connection.execute(
-                experiments.insert(),
-                {**values, "experiment_id": self._experiment_id, "state": State.RUNNING.value}
-                | {"started_at": _now()},
-            )
+            if not connection.execute(experiments.update().where(of_this), values).rowcount:
+                new = {"experiment_id": self._experiment_id, "started_at": _now()}
+                connection.execute(experiments.insert(), values | new)
+
+    def trials(self) -> dict[int, KnownTrial]:
+        """The trials that are there, by number."""
+        of_this = trials.c.experiment_id == self._experiment_id
+        ended = sa.select(replicates.c.number, sa.func.count()).group_by(replicates.c.number)
+        with self._engine.connect() as connection:
+            counts = {row[0]: int(row[1]) for row in connection.execute(ended)}
+            rows = [dict(row) for row in connection.execute(trials.select().where(of_this)).mappings()]
+        return {row["number"]: KnownTrial.of(row, counts.get(row["number"], 0)) for row in rows}
 
     def close_experiment(self, state: str) -> None:
         with self._engine.begin() as connection:

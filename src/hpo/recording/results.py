@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from hpo.faults import reach
 from hpo.files import replace_file
 from hpo.paths import TrialPaths
 from hpo.records import TrialInfo
@@ -38,6 +39,7 @@ class ResultsJson:
         fields = json.dumps(dict(record), separators=(",\n", ": "))[1:-1]
         body = separator + f"{{\n{fields}\n}}".encode()
         data = body + _CLOSE
+        reach("results_half_written", lambda: os.pwrite(self._fd, data[: len(data) // 2], self._end))
         try:
             num_written = os.pwrite(self._fd, data, self._end)
             if num_written < len(data):

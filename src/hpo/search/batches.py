@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import count
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
@@ -13,13 +12,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hpo.errors import HpoError
 from hpo.experiment.experiment import Experiment
-from hpo.objectives import Objective
-from hpo.paths import TrialPaths
-from hpo.records import Ended, Event, ReplicateEnded, Resumed, Started, State, Stop, TrialSpec
+from hpo.records import Ended, Event, State, Stop, TrialSpec
+from hpo.search.on_disk import events_on_disk
 from hpo.search.stream import Hear
 from hpo.trial import outcome
 from hpo.trial.attempt import RUN_TEST
-from hpo.trial.metadata import Metadata, seconds
+from hpo.trial.metadata import Metadata
 
 
 class BatchStream:
@@ -63,7 +61,7 @@ class BatchStream:
     def stop(self, number: int, why: Stop) -> None:
         """Nothing runs between two batches."""
 
-    def kill(self, number: int, reason: str) -> None:
+    def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
         """Nothing runs between two batches."""
 
     def close(self) -> None:
@@ -81,55 +79,14 @@ class BatchStream:
         metadata = Metadata.of(paths)
         if metadata.get("started_at") == started_before:  # the job broke before the trial began
             return [_unfinished(spec.number, result)]
-        started = Started(
-            number=spec.number,
-            pid=metadata["pid"],
-            host=metadata["host"],
-            device=metadata["device"],
-            config=_read_config(paths.config),
-            time=seconds(metadata["started_at"]),
-            attempt=metadata["attempt"],
-        )
-        ended = outcome.read(spec.number, paths, key=outcome.OUTCOME) or _unfinished(spec.number, result)
-        objectives = self._experiment.objectives
-        replicates = list(_replicates(spec.number, paths, objectives, metadata["attempt"]))
-        own = _reports(spec.number, paths, objectives, metadata["attempt"])
-        return [started, *(replicates or own), ended]
+        events = list(events_on_disk(spec.number, paths, self._experiment.objectives))
+        return events if isinstance(events[-1], Ended) else [*events, _died(spec.number, result)]
 
 
-def _reports(
-    number: int, paths: TrialPaths, objectives: Sequence[Objective], attempt: int, replicate: int = 0
-) -> Iterator[Event]:
-    """What an attempt reported; of a further one that which lies beyond the iteration that it went on from."""
-    step = Metadata.of(paths).get("resumed_from", 0)
-    if attempt > 1:
-        yield Resumed(number, attempt, step, replicate)
-    for report in outcome.read_reports(number, paths, objectives, replicate):
-        if attempt == 1 or report.step > step:
-            yield report
-
-
-def _replicates(number: int, paths: TrialPaths, objectives: Sequence[Objective], attempt: int) -> Iterator[Event]:
-    """What the replicates of a trial reported, and how each ended that came to its end."""
-    for index in count():
-        directory = paths.replicate(index)
-        if not directory.root.is_dir():
-            return
-        yield from _reports(number, directory, objectives, attempt, index)
-        ended = outcome.read(number, directory, key=outcome.OUTCOME)
-        if ended is not None:
-            seed = Metadata.of(directory)["random_seed"]
-            yield ReplicateEnded(number, index, seed, ended.state, ended.metrics, ended.reason, ended.time)
+def _died(number: int, result: JobReturn) -> Ended:
+    return replace(_unfinished(number, result), state=State.FAIL_RECOVERABLE)
 
 
 def _unfinished(number: int, result: JobReturn) -> Ended:
     error = None if result.status is JobStatus.COMPLETED else result._return_value
     return Ended(number, State.FAIL, reason=f"the trial left no outcome: {error!r}")
-
-
-def _read_config(path: Any) -> str | None:
-    import yaml
-
-    from hpo.resolved import to_json
-
-    return to_json(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.exists() else None

@@ -31,6 +31,7 @@ class Limits:
 
     timeout_s: float | None = None
     trial_timeout_s: float | None = None
+    stall_timeout_s: float | None = None
     target_value: float | None = None
     max_stale_trials: int | None = None
     max_failure_rate: float | None = None
@@ -53,18 +54,28 @@ class Budget:
         self._clock = clock
         self._begun = clock()
         self._running: dict[int, float] = {}
+        self._heard: dict[int, float] = {}
         self._over: str | None = None
         self._best = math.nan
         self._num_stale = 0
         self._failures: deque[bool] = deque(maxlen=limits.failure_window)
         self._first: list[str | None] = []
 
+    def known(self, number: int, value: float | None) -> None:
+        """A trial of an earlier search, complete or pruned: `value` as in `ended`."""
+        self._note_value(number, value)
+
     def started(self, number: int) -> None:
-        self._running[number] = self._clock()
+        self._running[number] = self._heard[number] = self._clock()
+
+    def heard(self, number: int) -> None:
+        """A trial has reported."""
+        self._heard[number] = self._clock()
 
     def ended(self, event: Ended, value: float | None) -> None:
         """A trial came to its end: `value` is the first objective of one that is complete and feasible."""
         self._running.pop(event.number, None)
+        self._heard.pop(event.number, None)
         if not event.state.is_finished:
             return
         self._note_failure(event)
@@ -78,15 +89,21 @@ class Budget:
             self._over = f"timeout_s={timeout_s:g} is over"
         return self._over
 
-    def overdue(self) -> list[tuple[int, str]]:
-        """The trials that must be ended by force, each once, and the reason."""
-        limit_s = self._limits.trial_timeout_s
-        if limit_s is None:
-            return []
-        found = [number for number, at in self._running.items() if self._clock() - at >= limit_s + _GRACE_S]
+    def overdue(self) -> dict[int, tuple[str, State]]:
+        """The trials that must be ended by force, each once, with the reason, and what they are then."""
+        now = self._clock()
+        found: dict[int, tuple[str, State]] = {}
+        limit_s, stall_s = self._limits.trial_timeout_s, self._limits.stall_timeout_s
+        if stall_s is not None:
+            stalled = [number for number, at in self._heard.items() if now - at >= stall_s]
+            found |= dict.fromkeys(stalled, (f"no report for stall_timeout_s={stall_s:g}", State.FAIL_RECOVERABLE))
+        if limit_s is not None:
+            late = [number for number, at in self._running.items() if now - at >= limit_s + _GRACE_S]
+            found |= {number: (reason_of_timeout(limit_s), State.FAIL) for number in late}
         for number in found:
-            del self._running[number]
-        return [(number, reason_of_timeout(limit_s)) for number in found]
+            self._running.pop(number, None)
+            self._heard.pop(number, None)
+        return found
 
     def _note_value(self, number: int, value: float | None) -> None:
         limits = self._limits

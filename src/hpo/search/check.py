@@ -23,10 +23,21 @@ from hpo.search.tree import Parameter, Parameters, Path, SearchSpace, spelled_pa
 # what trials share, and what names them
 _OF_THE_EXPERIMENT = frozenset(
     (
-        *("experiment", "experiment_dir", "experiment_id", "name", "tags", "notes", "verbose", "dry_run"),
+        *(
+            "experiment",
+            "experiment_dir",
+            "experiment_id",
+            "name",
+            "tags",
+            "notes",
+            "verbose",
+            "dry_run",
+            "resume",
+        ),
         *("total_trials", "concurrent_trials", "search_space", "optim_metrics", "device"),
         *("num_replicates", "combine_replicates"),
         *("pruner", "search_algo", "try_defaults_first", "duplicates", "grid_bins", "enqueue"),
+        *("stall_timeout_s", "max_retries", "retry_delay_s", "recoverable_errors"),
         *("timeout_s", "trial_timeout_s", "target_value", "max_stale_trials", "checkpoint_every"),
         *("max_failure_rate", "failure_window", "fail_fast_trials"),
         *("constraints", "soft_constraints", "warm_start"),

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
+from hpo.experiment.earlier import Earlier
 from hpo.experiment.identity import draw_experiment_id
 from hpo.objectives import objectives
 from hpo.overrides import encode, encode_value
@@ -21,8 +22,10 @@ from hpo.search.tree import Parameters
 _NUM_PROPOSALS = 5
 
 
-def describe(config: DictConfig, method: Method) -> str:
+def describe(config: DictConfig, method: Method, earlier: Earlier | None = None) -> str:
     """The experiment in words; nothing is written. Raises HpoError as the experiment itself would."""
+    if earlier is not None:
+        return f"dry run: nothing is started and nothing is written\n\n{earlier.paths.root} would be continued"
     check_new(config)
     wanted = objectives(config)
     source = find_data_source(config)

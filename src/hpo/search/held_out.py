@@ -14,7 +14,7 @@ from hpo.trial.attempt import RUN_TEST
 def test_best(experiment: Experiment, stream: Stream, fixed: Sequence[str]) -> None:
     """Evaluate the best trial, once, on the data that was held back, if any was."""
     number = experiment.progress.best()
-    if not experiment.has_test or number is None:
+    if not experiment.has_test or number is None or experiment.progress.trial(number).test_metrics:
         return
     params = experiment.progress.params(number)
     overrides = (*fixed, RUN_TEST, *encode(params))

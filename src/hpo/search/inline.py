@@ -7,7 +7,7 @@ from collections import deque
 from omegaconf import DictConfig, flag_override
 
 from hpo.paths import ExperimentPaths
-from hpo.records import Stop, TrialSpec
+from hpo.records import State, Stop, TrialSpec
 from hpo.resolved import plain
 from hpo.search.stream import Hear
 from hpo.trial.attempt import RUN_TEST, TEST_TASK, finish, start
@@ -55,7 +55,7 @@ class InlineStream:
         if self._link is not None:
             self._link.stop = why
 
-    def kill(self, number: int, reason: str) -> None:
+    def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
         """Nothing here can end a trial by force."""
 
     def close(self) -> None:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import math
+import signal
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hpo import interrupts
 from hpo.experiment.experiment import Experiment
+from hpo.faults import reach
+from hpo.interrupts import Stopped
 from hpo.objectives import objective_values, spread_name
-from hpo.overrides import encode
-from hpo.records import Ended, Event, ReplicateEnded, Report, Started, State, Stop, TrialSpec
+from hpo.records import Ended, Event, ReplicateEnded, Report, Resumed, Started, State, Stop, TrialSpec
 from hpo.search.budget import Budget
 from hpo.search.proposals import Proposals, Rejected
+from hpo.search.reconcile import Left, spec_of
+from hpo.search.retries import Retries
 from hpo.search.soft_constraints import SoftConstraints
 from hpo.search.stream import Stream
 from hpo.search.study import Proposal, Study
 
+_NOTHING_LEFT = Left()
 _WAIT_S = 0.25
+# between two looks whether a trial is to be tried again, where nothing else runs
+_PAUSE_S = 0.05
+# what runs has this long to keep a checkpoint when a signal ends the search
+_LEAVE_S = 8.0
 _FLUSH_S = 0.25
 # of proposals in a row that are not run, on the terminal
 _MAX_SHOWN_REJECTED = 3
@@ -27,7 +38,8 @@ _MAX_SHOWN_REJECTED = 3
 class Search:
     """One search; `run` is the whole of it.
 
-    `fixed` are the overrides that every trial shares, `soft` the constraints that a good trial keeps.
+    `fixed` are the overrides that every trial shares, `soft` the constraints that a good trial keeps, `left` what
+    an earlier search of the experiment has left.
     """
 
     def __init__(
@@ -42,6 +54,8 @@ class Search:
         total_trials: int,
         concurrent_trials: int,
         soft: SoftConstraints | None = None,
+        left: Left = _NOTHING_LEFT,
+        retries: Retries | None = None,
     ) -> None:
         self._study = study
         self._stream = stream
@@ -54,10 +68,16 @@ class Search:
         self._soft = soft
         self._missing: set[str] = set()
         self._replicates: defaultdict[int, list[ReplicateEnded]] = defaultdict(list)
-        self._num_ended = 0
+        self._left = left
+        self._unfinished = deque(left.unfinished)
+        self._retries = Retries() if retries is None else retries
+        self._specs: dict[int, TrialSpec] = {}
+        self._num_ends = 0
+        self._num_ended = left.num_run
         self._num_rejected = 0
         self._running: set[int] = set()
         self._stopped: set[int] = set()
+        self._leave_by: float | None = None
         self._is_open = True
         self._is_over = False
         self._last_flush = time.monotonic()
@@ -65,20 +85,59 @@ class Search:
     def run(self) -> None:
         """Run `total_trials` trials, at most `concurrent_trials` at a time; a freed slot is filled at once.
 
-        Raises ObjectiveError when a trial reports metrics without an objective.
+        Raises ObjectiveError when a trial reports metrics without an objective, and Stopped after a signal.
         """
+        self._take_up()
         while True:
             self._fill()
+            self._heed_signals()
             if not self._running:
-                return
+                if not (self._retries and self._is_open):
+                    return
+                time.sleep(_PAUSE_S)
+                continue
             self._stream.wait(self._hear, _WAIT_S)
             self._flush_if_due()
             self._keep_the_budget()
+            self._heed_signals()
+
+    def _heed_signals(self) -> None:
+        """At a signal what runs keeps a checkpoint and leaves. Raises Stopped when it has, or takes too long."""
+        number = interrupts.requested()
+        if number is None:
+            return
+        now = time.monotonic()
+        if self._leave_by is None:
+            self._is_open, self._is_over = False, True
+            self._leave_by = now + _LEAVE_S
+            self._experiment.say(
+                f"{signal.Signals(number).name}: the search stops; {len(self._running)} running trials keep a "
+                "checkpoint and wait to be continued (a second signal ends them at once)"
+            )
+            for trial in self._running:
+                self._stream.stop(trial, Stop.LEAVE)
+        if not self._running or now >= self._leave_by:
+            raise Stopped(number)
+
+    def _take_up(self) -> None:
+        """Hear the ends that nobody heard, and let the budget know what there is."""
+        for ended in self._left.ended:
+            if ended.state in (State.COMPLETE, State.PRUNED_POOR_PERFORMANCE):
+                is_best = ended.state is State.COMPLETE and ended.is_feasible
+                values = objective_values(self._experiment.objectives, ended.metrics) if is_best else (None,)
+                self._budget.known(ended.number, values[0])
+        for event in self._left.unheard:
+            self._hear(event)
+        self._keep_the_budget()
 
     def _fill(self) -> None:
-        """Start a trial in each free slot, as far as the budget and the space go."""
+        """Start a trial in each free slot, as far as the budget and the space go; unfinished ones first."""
         while self._is_open and len(self._running) < self._num_slots:
-            if self._num_ended + len(self._running) >= self._total_trials:
+            again = self._retries.due(self._num_ends, is_idle=not self._running)
+            if again is not None or self._unfinished:
+                self._submit(again or self._unfinished.popleft())
+                continue
+            if self._num_ended + len(self._running) + len(self._retries) >= self._total_trials:
                 return
             if self._proposals.must_wait:
                 return
@@ -87,6 +146,7 @@ class Search:
                 self._experiment.say(self._proposals.exhausted)
                 return
             proposed = self._proposals.next()
+            reach("asked")
             if proposed is None:
                 self._is_open = False
             elif isinstance(proposed, Rejected):
@@ -98,46 +158,77 @@ class Search:
                     self._experiment.say("more proposals in a row that are not run stand in mp.log alone")
             else:
                 self._num_rejected = 0
-                self._running.add(proposed.number)
-                self._stream.submit(self._experiment.prepare(self._spec(proposed)))
+                self._submit(self._experiment.prepare(self._spec(proposed)))
+
+    def _submit(self, spec: TrialSpec) -> None:
+        reach("before_submit")
+        self._running.add(spec.number)
+        self._specs[spec.number] = spec
+        self._stream.submit(spec)
 
     def _spec(self, proposal: Proposal) -> TrialSpec:
-        return TrialSpec(
-            number=proposal.number,
-            fixed=self._fixed,
-            params=proposal.params,
-            overrides=(*self._fixed, *encode(proposal.params)),
-        )
+        return spec_of(proposal, self._fixed)
 
     def _hear(self, event: Event) -> None:
         violations: Mapping[str, float] = {}
         if isinstance(event, Ended) and event.state is State.COMPLETE and self._soft:
             violations = self._violations(event, self._soft)
             event = replace(event, is_feasible=not any(violation > 0 for violation in violations.values()))
+        if isinstance(event, Ended) and event.state is State.FAIL_RECOVERABLE and self._is_open:
+            event = self._tried_again(event)
         self._experiment.record(event)
         if isinstance(event, Started):
             self._budget.started(event.number)
+            self._stopped.discard(event.number)
+            if event.attempt > 1:
+                self._rewind(event.number)
+        elif isinstance(event, Resumed):
+            if event.replicate == 0 and not self._study.compares_replicates:
+                self._rewind(event.number, event.step)
         elif isinstance(event, Report):
+            self._budget.heard(event.number)
             if event.replicate == 0 and not self._study.compares_replicates:
                 self._judge(event)
         elif isinstance(event, ReplicateEnded):
+            self._budget.heard(event.number)
             self._replicates[event.number].append(event)
             if event.state is State.COMPLETE and self._study.compares_replicates:
                 self._judge(event, step=event.replicate)
         elif isinstance(event, Ended):
             self._running.discard(event.number)
+            self._num_ends += 1
             is_complete = event.state is State.COMPLETE
             values = objective_values(self._experiment.objectives, event.metrics) if is_complete else ()
-            self._study.tell(event.number, event.state, values, violations, self._attributes(event))
+            attributes = self._attributes(event) if event.state.is_finished else {}
+            reach("before_tell")
+            self._study.tell(event.number, event.state, values, violations, attributes)
             self._proposals.heard(event, values, violations)
             self._num_ended += event.state.is_finished
             self._budget.ended(event, values[0] if values and event.is_feasible else None)
         self._keep_the_budget()
 
+    def _tried_again(self, ended: Ended) -> Ended:
+        """Have a trial tried again whose process died; as it is then, or FAIL where it was tried often enough."""
+        retries = self._retries
+        delay_s = retries.add(self._specs[ended.number], ended, self._num_ends + 1)
+        if delay_s is None:
+            tried = f" (tried again {retries.max_retries} times)" if retries.max_retries else ""
+            return replace(ended, state=State.FAIL, reason=f"{ended.reason}{tried}")
+        count = f"retry {retries.count(ended.number)} of {retries.max_retries}"
+        return replace(ended, reason=f"{ended.reason}; {count} in {delay_s:g} s")
+
+    def _rewind(self, number: int, until: float = math.inf) -> None:
+        """A trial goes on: the study knows what it has kept up to that step, and hears the rest again."""
+        self._replicates.pop(number, None)
+        kept = [] if self._study.compares_replicates else self._experiment.reports_on_disk(number, until=until)
+        self._study.rewind(
+            number, [objective_values(self._experiment.objectives, each.metrics)[0] for each in kept]
+        )
+
     def _keep_the_budget(self) -> None:
         """End the search when its budget is used up: what runs then ends at its next evaluation, and waits."""
-        for number, reason in self._budget.overdue():
-            self._stream.kill(number, reason)
+        for number, (reason, state) in self._budget.overdue().items():
+            self._stream.kill(number, reason, state)
         why = self._budget.over()
         if why is None or self._is_over:
             return

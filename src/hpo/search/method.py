@@ -17,9 +17,9 @@ from hpo.search.proposals import Proposals
 from hpo.search.pruner import said_of
 from hpo.search.sampler import SamplerChoice
 from hpo.search.samples import random_samples
-from hpo.search.study import Study
+from hpo.search.study import Study, state_of
 from hpo.search.tree import SearchSpace
-from hpo.search.warm_start import WarmStart
+from hpo.search.warm_start import WarmStart, is_warm
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Method:
         return Study(self.choice.sampler_for, self.space, objectives, path, name, self.pruner)
 
     def proposals(self, study: Study, config: DictConfig) -> Proposals:
-        """The proposals of a new study, which gets the trials that the search starts from."""
+        """The proposals of a study, which gets the trials that the search starts from when it is new."""
         proposals = Proposals(
             study,
             self.planned.points,
@@ -48,8 +48,13 @@ class Method:
             drawn=lambda number: random_samples(self.space, number),
             num_points=num_points(self.space) if self.space.parameters else None,
         )
-        for proposal, values in study.add(self.warm.trials):
-            proposals.known(proposal, values)
+        if not study.trials:
+            study.add(self.warm.trials)
+        for trial in study.trials:
+            if is_warm(trial):
+                proposals.known(study.proposal(trial), trial.values or ())
+            else:
+                proposals.taken_up(study.proposal(trial), state_of(trial), trial.values or ())
         return proposals
 
     def said(self, total_trials: int, num_replicates: int) -> Iterator[str]:

@@ -64,6 +64,7 @@ class Proposals:
         self._keys: dict[int, frozenset[tuple[str, str]]] = {}
         self._values: dict[int, tuple[float, ...]] = {}
         self._violations: dict[int, Mapping[str, float]] = {}
+        self._tried: set[frozenset[tuple[str, str]]] = set()
         self._num_in_a_row = 0
         self._any_invalid = False
 
@@ -94,7 +95,7 @@ class Proposals:
 
     def next(self) -> Proposal | Rejected | None:
         """The next trial, or a proposal that the study has been told of as rejected; None at the plan's end."""
-        planned = next(self._planned, None)
+        planned = next((point for point in self._planned if not self._was_tried(point)), None)
         if planned is None and self._is_all:
             return None
         at_random = self._num_in_a_row >= _MAX_REJECTED_OF_THE_SAMPLER
@@ -124,6 +125,13 @@ class Proposals:
         self._study.reject(proposal.number, State.PRUNED_DUPLICATE, values, attributes, violations)
         return Rejected(proposal, State.PRUNED_DUPLICATE, f"equal to trial {twin}")
 
+    def _was_tried(self, planned: Mapping[str, Value]) -> bool:
+        """Whether an earlier search of this experiment has had a trial of these values; some may be missing."""
+        if not self._tried:
+            return False
+        key = _key(self._study.canonical(planned))
+        return key in self._tried or (not self._is_all and any(key <= tried for tried in self._tried))
+
     def _found(self) -> Mapping[str, Value] | None:
         """Random values that keep the constraints, where there are some among those drawn."""
         drawn = islice(self._drawn(self._study.num_proposed), _MAX_DRAWN)
@@ -136,8 +144,21 @@ class Proposals:
             self._known.setdefault(key, proposal.number)
             self._values.setdefault(proposal.number, tuple(values))
 
+    def taken_up(self, proposal: Proposal, state: State, values: Sequence[float]) -> None:
+        """A trial of an earlier search of this experiment: its planned values are not tried again."""
+        key = _key(proposal.params)
+        self._tried.add(key)
+        if state is State.COMPLETE:
+            self.known(proposal, values)
+        elif state in (State.PRUNED_POOR_PERFORMANCE, State.WAITING):
+            self._known.setdefault(key, proposal.number)
+        if state is State.WAITING:
+            self._keys[proposal.number] = key
+
     def heard(self, ended: Ended, values: tuple[float, ...], violations: Mapping[str, float]) -> None:
         """A trial came to its end: one that failed may be proposed again."""
+        if not ended.state.is_finished:
+            return
         key = self._keys.pop(ended.number, None)
         if ended.state is State.COMPLETE:
             self._values[ended.number] = values

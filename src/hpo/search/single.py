@@ -13,6 +13,8 @@ from hpo.config import Verbose
 from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
+from hpo.experiment.earlier import check_same_training, find_earlier
+from hpo.interrupts import heeding_signals
 from hpo.search.budget import Budget, Limits
 from hpo.search.constraint_check import Constraints
 from hpo.search.constraints import HardConstraints
@@ -22,6 +24,8 @@ from hpo.search.inline import InlineStream
 from hpo.search.loop import Search
 from hpo.search.method import Method
 from hpo.search.plan import Plan
+from hpo.search.reconcile import reconcile
+from hpo.search.retries import Retries
 from hpo.search.sampler import SamplerChoice
 from hpo.search.soft_constraints import SoftConstraints
 from hpo.search.sweep import finish, opened
@@ -45,21 +49,33 @@ def run_single(config: DictConfig) -> None:
         Plan((), (), total_trials=1),
         Constraints(HardConstraints(()), SoftConstraints(())),
     )
+    earlier = find_earlier(config) if config.resume else None
     if config.dry_run:
-        show(describe(config, method))
+        show(describe(config, method, earlier))
         return
-    check_new(config)
+    if earlier is None:
+        check_new(config)
     source = find_data_source(config)
+    if earlier is not None:
+        check_same_training(earlier, config, source)
     check(config)
-    with opened(config, source) as experiment, _training_on_terminal(config):
+    with opened(config, source, earlier) as experiment, _training_on_terminal(config):
         stream = InlineStream(config, experiment.paths)
         study = method.study(experiment.objectives, experiment.paths.study_db, experiment.paths.experiment_id)
         try:
             proposals = method.proposals(study, config)
             budget = Budget(Limits(), experiment.objectives)
-            Search(
-                study, stream, experiment, proposals, budget, fixed=(), total_trials=1, concurrent_trials=1
-            ).run()
+            left = reconcile(study, experiment, ())
+            search = Search(
+                *(study, stream, experiment, proposals, budget),
+                fixed=(),
+                total_trials=1,
+                concurrent_trials=1,
+                left=left,
+                retries=Retries.of(config),
+            )
+            with heeding_signals():
+                search.run()
         finally:
             study.close()
         test_best(experiment, stream, ())

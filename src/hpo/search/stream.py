@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from hpo.records import Ended, Event, Stop, TrialSpec
+from hpo.records import Ended, Event, State, Stop, TrialSpec
 
 Hear = Callable[[Event], None]
 """Hears of an event; it may call `stop` of the stream that it heard it from."""
@@ -35,8 +35,8 @@ class Stream(Protocol):
     def stop(self, number: int, why: Stop) -> None:
         """Tell a trial to end: at once, or at its next evaluation."""
 
-    def kill(self, number: int, reason: str) -> None:
-        """End a trial by force where that can be done; it then ends as FAIL with this reason."""
+    def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
+        """End a trial by force where that can be done; it then ends in this state with this reason."""
 
     def close(self) -> None:
         """End what still runs, and wait until it has."""

@@ -29,7 +29,9 @@ _OPTUNA_STATE = {
     State.PRUNED_POOR_PERFORMANCE: TrialState.PRUNED,
     State.FAIL: TrialState.FAIL,
 }
+_STATE = {kind: state for state, kind in _OPTUNA_STATE.items()}
 _DIRECTION = {Direction.min: StudyDirection.MINIMIZE, Direction.max: StudyDirection.MAXIMIZE}
+_OWN_STATE = "state"
 _METRIC_NAMES = "study:metric_names"
 _NONE: Mapping[str, float] = MappingProxyType({})
 
@@ -79,30 +81,70 @@ class Study:
         self._trials: dict[int, optuna.Trial] = {}
         self._known_attributes: dict[int, frozenset[str]] = {}
         self._file = StudyFile(path, name, self._study.directions) if path else None
+        if self._file:
+            self._take_up(self._file)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """All trials so far, by number: those that an earlier search left, and this one's."""
+        return self._study.get_trials(deepcopy=False)
+
+    def proposal(self, trial: FrozenTrial) -> Proposal:
+        """What a trial was proposed as."""
+        return Proposal(trial.number, self._space.params(trial.params))
+
+    def canonical(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """Values by key, some of which may be missing, as a trial's params would have them."""
+        return self._space.params(self._space.names(params))
+
+    def rewind(self, number: int, values: Sequence[float]) -> None:
+        """Make `values` all that a trial has reported; on disk when this returns."""
+        frozen = self._memory.get_trial(self._trials[number]._trial_id)
+        frozen.intermediate_values.clear()
+        if len(self._objectives) == 1:
+            frozen.intermediate_values.update(enumerate(values, start=1))
+        if self._file:
+            self._file.rewind(frozen)
+
+    def _take_up(self, file: StudyFile) -> None:
+        """Know what an earlier search left, as of this space; trials that have no end yet can be told of."""
+        for name, value in file.attributes.items():
+            self._memory.set_study_system_attr(self._study._study_id, name, value)
+        kinds = self._space.distributions
+        widened: set[str] = set()
+        sampler, self._study.sampler = self._study.sampler, RandomSampler()  # none that would propose
+        for trial in file.found:
+            widened |= {name for name, kind in trial.distributions.items() if kinds.get(name, kind) != kind}
+            trial.distributions = {name: kinds.get(name, kind) for name, kind in trial.distributions.items()}
+            self._study.add_trial(trial)
+            frozen = self.trials[-1]
+            if not frozen.state.is_finished():
+                self._trials[frozen.number] = optuna.Trial(self._study, frozen._trial_id)
+                self._known_attributes[frozen.number] = frozenset(frozen.system_attrs)
+        self._study.sampler = sampler
+        for name in widened:
+            file.widen(name, kinds[name])
 
     @property
     def num_proposed(self) -> int:
         """How many trials have been proposed so far, and so the number of the next one."""
-        return len(self._study.get_trials(deepcopy=False))
+        return len(self.trials)
 
     @property
     def compares_replicates(self) -> bool:
         """Whether the pruner judges a trial by its replicates, which are its steps, and not by evaluations."""
         return isinstance(self._study.pruner, WilcoxonPruner)
 
-    def add(self, trials: Iterable[FrozenTrial]) -> list[tuple[Proposal, Sequence[float]]]:
-        """Add trials of an earlier study, which are on disk when this returns; as proposals, with their values."""
-        added: list[tuple[Proposal, Sequence[float]]] = []
+    def add(self, trials: Iterable[FrozenTrial]) -> None:
+        """Add trials of an earlier study, which are on disk when this returns."""
         for trial in trials:
             self._study.add_trial(trial)
-            frozen = self._study.get_trials(deepcopy=False)[-1]
+            frozen = self.trials[-1]
             if self._file:
                 self._file.add(frozen)
                 for step, value in frozen.intermediate_values.items():
                     self._file.report(frozen.number, step, value)
                 self._file.end(frozen, frozenset(frozen.system_attrs))
-            added.append((Proposal(frozen.number, self._space.params(frozen.params)), frozen.values or ()))
-        return added
 
     def ask(self, planned: Mapping[str, Value] | None = None, *, at_random: bool = False) -> Proposal:
         """The next proposal, which is on disk when this returns; what `planned` gives is taken from there."""
@@ -189,11 +231,18 @@ class Study:
         Its user attributes say so: `state` is its own, and `attributes`.
         """
         told_as = State.COMPLETE if values else State.PRUNED_POOR_PERFORMANCE
-        self.tell(number, told_as, values, violations, {"state": state.value} | dict(attributes))
+        self.tell(number, told_as, values, violations, {_OWN_STATE: state.value} | dict(attributes))
 
     def close(self) -> None:
         if self._file:
             self._file.close()
+
+
+def state_of(trial: FrozenTrial) -> State:
+    """The state of a trial as its study tells it; WAITING of one that has not come to its end."""
+    if not trial.state.is_finished():
+        return State.WAITING
+    return State(trial.user_attrs.get(_OWN_STATE, _STATE[trial.state]))
 
 
 @contextmanager

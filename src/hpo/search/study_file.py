@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from optuna.distributions import distribution_to_json
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
@@ -36,13 +36,19 @@ _USER_ATTRIBUTES = _table(models.TrialUserAttributeModel)
 
 
 class StudyFile:
-    """The study of one experiment in an SQLite file that `optuna.load_study` opens."""
+    """The study of one experiment in an SQLite file that `optuna.load_study` opens: a new or an earlier one.
+
+    `found` are the trials that an earlier search left, by number, and `attributes` what its sampler noted.
+    """
 
     def __init__(self, path: Path, name: str, directions: Sequence[StudyDirection]) -> None:
         self._storage = RDBStorage(sqlite.url(path), engine_kwargs=sqlite.engine_options(path))
-        self._study_id = self._storage.create_new_study(directions, name)
-        self._trial_ids: dict[int, int] = {}
-        self._study_attributes: dict[str, Any] = {}
+        names = {study.study_name: study._study_id for study in self._storage.get_all_studies()}
+        self._study_id = names[name] if name in names else self._storage.create_new_study(directions, name)
+        self.found = self._storage.get_all_trials(self._study_id) if name in names else []
+        self._trial_ids = {trial.number: trial._trial_id for trial in self.found}
+        self.attributes = self._storage.get_study_system_attrs(self._study_id)
+        self._study_attributes = dict(self.attributes)
         self._reports: list[dict[str, Any]] = []
 
     def add(self, trial: FrozenTrial) -> None:
@@ -74,6 +80,31 @@ class StudyFile:
                 "intermediate_value_type": kind,
             }
         )
+
+    def rewind(self, trial: FrozenTrial) -> None:
+        """Make the intermediate values of a trial those that it has now, instead of those that were written."""
+        trial_id = self._trial_ids[trial.number]
+        self._reports = [row for row in self._reports if row["trial_id"] != trial_id]
+        with self._storage.engine.begin() as connection:
+            connection.execute(_INTERMEDIATE_VALUES.delete().where(_INTERMEDIATE_VALUES.c.trial_id == trial_id))
+            for step, value in trial.intermediate_values.items():
+                self.report(trial.number, step, value)
+            self._write_reports(connection)
+
+    def widen(self, name: str, distribution: BaseDistribution) -> None:
+        """Give a parameter of all trials another distribution, which holds their values."""
+        with self._storage.engine.begin() as connection:
+            for trial in self.found:
+                if name in trial.params:
+                    connection.execute(
+                        _PARAMS.update().where(
+                            _PARAMS.c.trial_id == trial._trial_id, _PARAMS.c.param_name == name
+                        ),
+                        {
+                            "param_value": distribution.to_internal_repr(trial.params[name]),
+                            "distribution_json": distribution_to_json(distribution),
+                        },
+                    )
 
     def flush(self) -> None:
         """Write the reports that wait, in one transaction."""

@@ -18,7 +18,10 @@ from hpo.errors import HpoError
 from hpo.experiment.checks import check_budgets, check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import OF_A_DISK, check_new, unwritable
+from hpo.experiment.earlier import Earlier, check_same_training, find_earlier
 from hpo.experiment.experiment import Experiment
+from hpo.experiment.retrain import resume_command
+from hpo.interrupts import heeding_signals
 from hpo.objectives import objectives
 from hpo.records import DataSource, State
 from hpo.search.batches import BatchStream
@@ -32,9 +35,12 @@ from hpo.search.method import Method
 from hpo.search.plan import plan
 from hpo.search.preflight import preflight
 from hpo.search.pruner import build_pruner
+from hpo.search.reconcile import reconcile
+from hpo.search.retries import Retries
 from hpo.search.sampler import build_sampler
 from hpo.search.stream import Stream
 from hpo.search.warm_start import read_warm_start
+from hpo.search.wider import check_wider
 from hpo.terminal import show
 
 
@@ -68,14 +74,19 @@ def sweep(
     )
     with flag_override(config, ["struct", "readonly"], False):
         config.search_space = space.sweeps
+    earlier = find_earlier(config) if config.resume else None
     if config.dry_run:
-        show(describe(config, method))
+        show(describe(config, method, earlier))
         return
-    check_new(config)
+    if earlier is None:
+        check_new(config)
     with _closing(launcher):
         source = find_data_source(config)
+        if earlier is not None:
+            check_same_training(earlier, config, source)
+            check_wider(earlier.paths, space)
         preflight(config, context.config_loader, launcher, space, source)
-        with opened(config, source, _capacity_of(launcher)) as experiment:
+        with opened(config, source, earlier, _capacity_of(launcher)) as experiment:
             stream = (
                 launcher
                 if isinstance(launcher, Stream)
@@ -98,7 +109,8 @@ def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experim
     fixed = (*method.space.fixed, *experiment.fixed_overrides())
     study = method.study(experiment.objectives, experiment.paths.study_db, experiment.paths.experiment_id)
     try:
-        Search(
+        left = reconcile(study, experiment, fixed)
+        search = Search(
             study,
             stream,
             experiment,
@@ -108,7 +120,11 @@ def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experim
             total_trials=method.planned.total_trials,
             concurrent_trials=config.concurrent_trials,
             soft=method.constraints.soft,
-        ).run()
+            left=left,
+            retries=Retries.of(config),
+        )
+        with heeding_signals():
+            search.run()
     finally:
         study.close()
     test_best(experiment, stream, fixed)
@@ -128,8 +144,10 @@ def _closing(launcher: Launcher | Stream) -> Iterator[None]:
 
 
 @contextmanager
-def opened(config: DictConfig, source: DataSource | None, capacity: int | None = None) -> Iterator[Experiment]:
-    """An experiment that is closed as complete, failed or interrupted, as the block ends.
+def opened(
+    config: DictConfig, source: DataSource | None, earlier: Earlier | None = None, capacity: int | None = None
+) -> Iterator[Experiment]:
+    """An experiment that is closed as complete, failed or interrupted, as the block ends; or `earlier`, again.
 
     `capacity` is how many trials the launcher can run at a time, where it has a limit of its own.
 
@@ -137,7 +155,7 @@ def opened(config: DictConfig, source: DataSource | None, capacity: int | None =
     """
     experiment: Experiment | None = None
     try:
-        experiment = Experiment(config, source)
+        experiment = Experiment(config, source, earlier)
         experiment.say_what_starts(config, capacity)
         yield experiment
         experiment.close(State.COMPLETE if experiment.progress.num_complete else State.FAIL)
@@ -156,6 +174,7 @@ def opened(config: DictConfig, source: DataSource | None, capacity: int | None =
         if experiment is not None:
             experiment.close(State.WAITING, f"interrupted by {str(error) or type(error).__name__}")
             show(experiment.progress.summary())
+            show(f"continue it: {resume_command(experiment.paths.root)}")
         raise
 
 

@@ -24,6 +24,7 @@ from hpo.search.tree import Parameter, SearchSpace
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _OF_CONSTRAINTS = "constraints"
 _OF_THE_DUPLICATE = "duplicate_of"
+_WARM = "warm_start"
 # no parameter has this value, not even one that may be null
 _NONE = object()
 
@@ -73,6 +74,11 @@ def read_warm_start(source: str | None, space: SearchSpace, objectives: Sequence
     if len(taken) < len(finished):
         said += "; the others lack a parameter of this space, or have a value outside of it"
     return WarmStart(taken, said)
+
+
+def is_warm(trial: FrozenTrial) -> bool:
+    """Whether a trial is of an earlier study, and not one of its own study's."""
+    return _WARM in trial.user_attrs
 
 
 @contextmanager
@@ -141,6 +147,6 @@ def _taken(trial: FrozenTrial, space: SearchSpace) -> FrozenTrial | None:
         params=params,
         distributions={name: space.distributions[name] for name in params},
         intermediate_values=trial.intermediate_values,
-        user_attrs=trial.user_attrs | {"warm_start": trial.number},
+        user_attrs=trial.user_attrs | {_WARM: trial.number},
         system_attrs={key: value for key, value in trial.system_attrs.items() if key.startswith(_OF_CONSTRAINTS)},
     )

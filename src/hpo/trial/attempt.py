@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hpo.errors import HpoError, NoExperimentError, TrialError
+from hpo.faults import reach
 from hpo.objectives import objective_values, objectives
 from hpo.paths import TrialPaths
 from hpo.recording.protocol import Recorder
@@ -118,14 +119,15 @@ def finish(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths, lin
             with time_limit(None if is_test else config.trial_timeout_s):
                 ended = _test(trial, link) if is_test else _train(trial, values, metadata, link)
         except (Exception, SystemExit) as raised:
-            error, ended = raised, outcome.failed(trial.number, raised)
+            error, ended = raised, outcome.failed(trial.number, raised, config.recoverable_errors)
             is_mistake = isinstance(raised, HpoError)
             logger.error("trial failed\n%s", ended.reason if is_mistake else ended.traceback or ended.reason)
         outcome.write(metadata, ended, key=outcome.TEST_OUTCOME if is_test else outcome.OUTCOME)
+    reach("at_exit")
     link.send(ended)
     if isinstance(error, Exception):
         raise error
-    if ended.state is State.FAIL:
+    if ended.state in (State.FAIL, State.FAIL_RECOVERABLE):
         raise TrialError(ended.reason) from error
     return ended
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hpo.errors import TrialError
+from hpo.faults import reach
 from hpo.files import removed_on_failure, sync_file, sync_folder
 from hpo.paths import TrialPaths, temporary_for
 
@@ -56,10 +57,13 @@ class Checkpoints:
         with removed_on_failure(temporary), temporary.open("wb") as file:
             torch.save(plain_state, file)
             file.flush()
+            reach("checkpoint_half_written", lambda: file.truncate(file.tell() // 2))
             os.fsync(file.fileno())
         before_rename()
+        reach("checkpoint_unnamed")
         if best:
             publish(temporary, self._paths.best_checkpoint(iteration))
+            reach("checkpoint_best_named")
         temporary.replace(target)
         sync_folder(target.parent)
         self._rotate()

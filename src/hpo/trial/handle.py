@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from hpo.errors import TrialError
+from hpo.faults import reach
 from hpo.files import sync_file
 from hpo.objectives import objectives
 from hpo.paths import TrialPaths
@@ -74,6 +75,7 @@ class TrialHandle:
             raise TrialError(f"a report's step must be a whole number of at least 0, but is {step!r}")
         self._settle()
         step = int(step)
+        reach("before_report")
         self.has_reported = True
         values = numbers(metrics)
         progress = {"best_iteration": step} if self._is_best(values) else {}
@@ -81,6 +83,7 @@ class TrialHandle:
         if progress:
             # as a further attempt finds it in results.json
             self.best = as_reported(values)
+        reach("report_written")
         self._link.send(Report(self.number, step, values))
 
     def log_histograms(self, tensors: Mapping[str, NDArray[np.floating[Any]]], step: int) -> None:

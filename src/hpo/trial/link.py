@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Protocol
 
+from hpo import interrupts
 from hpo.records import Ended, Event, Stop
 
 
@@ -26,7 +27,8 @@ class NullLink:
         pass
 
     def stop_requested(self) -> Stop | None:
-        return None
+        # Hydra's basic launcher runs trials in the scheduler's own process
+        return Stop.LEAVE if interrupts.requested() else None
 
 
 class DirectLink:
@@ -52,7 +54,8 @@ class DirectLink:
                 self.error, self.stop = error, Stop.PAUSE
 
     def stop_requested(self) -> Stop | None:
-        return self.stop
+        # the scheduler cannot tell while this process is at work for the trial
+        return Stop.LEAVE if interrupts.requested() else self.stop
 
 
 current_link: ContextVar[Link] = ContextVar("hpo_link", default=NullLink())  # noqa: B039 - it has no state

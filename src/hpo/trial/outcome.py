@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hpo.errors import TrialError
@@ -54,8 +54,8 @@ def returned(
     return Ended(number, State.COMPLETE, metrics, reason=finish.reason if finish else None)
 
 
-def failed(number: int, error: BaseException) -> Ended:
-    """FAIL: the reason in one line, and the whole traceback."""
+def failed(number: int, error: BaseException, recoverable: Collection[str] = ()) -> Ended:
+    """FAIL, or FAIL_RECOVERABLE for a class named in `recoverable`: the reason in one line, and the traceback."""
     if isinstance(error, SystemExit):
         return Ended(number, State.FAIL, reason=f"the task ended its process: SystemExit({error.code!r})")
     lines = str(error).strip().splitlines()
@@ -63,9 +63,11 @@ def failed(number: int, error: BaseException) -> Ended:
     if _OF_A_WORKER in lines:  # torch's DataLoader raises again, with its worker's traceback as the message
         reason = f"{lines[-1]} ({lines[0].rstrip('.')})"
     trace = "".join(traceback.format_exception(error))
+    kinds = type(error).__mro__
+    names = {name for kind in kinds for name in (kind.__qualname__, f"{kind.__module__}.{kind.__qualname__}")}
     return Ended(
         number,
-        State.FAIL,
+        State.FAIL if names.isdisjoint(recoverable) else State.FAIL_RECOVERABLE,
         reason=writable(reason, _MAX_REASON_CHARACTERS),
         traceback=writable(trace, _MAX_TRACEBACK_CHARACTERS),
     )

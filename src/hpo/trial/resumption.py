@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
+from hpo.faults import reach
 from hpo.recording.protocol import Recorder
 from hpo.records import Resumed
 from hpo.results_file import STEP, num_kept, read_records
@@ -73,6 +74,7 @@ class Resumption:
         kept = records[: num_kept(records, iteration, num_saved(self._metadata, iteration))]
         best_iteration = trial.take_up(kept)
         self._checkpoints.cut_back(iteration, best_iteration)
+        reach("cut_back")
         trial.recorders = self._build(iteration, len(kept))
         self._metadata.update(
             log_iteration=max((int(record[STEP]) for record in kept if STEP in record), default=0),

@@ -1,0 +1,142 @@
+"""The experiment on disk that `resume=true` continues, and whether it can be continued."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig
+
+from hpo.errors import ExperimentError
+from hpo.experiment.identity import HASHED, config_hash, without_operational
+from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
+from hpo.records import DataSource
+from hpo.resolved import plain, without_hydra
+from hpo.stored import reading
+
+# what is of one launch, or filled in by it
+_OF_A_LAUNCH = ("resume", "dry_run", "experiment_dir", "experiment_id", "config_hash", "run_task", "verbose")
+_OF_THE_DATA = ("data_source", "data_digest")
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An experiment that is there, with its default_config.yaml; empty of one that died before it had any."""
+
+    paths: ExperimentPaths
+    config: Mapping[str, Any]
+
+    def changes(self, config: DictConfig) -> dict[str, tuple[Any, Any]]:
+        """What `config` has otherwise: dotted key -> (as it was, as it is)."""
+        if not self.config:
+            return {}
+        before, now = dict(_leaves(self.config)), dict(_leaves(plain(without_hydra(config))))
+        skipped = (*_OF_A_LAUNCH, *_OF_THE_DATA)
+        keys = [key for key in {**before, **now} if key.partition(".")[0] not in skipped]
+        return {
+            key: (before.get(key), now.get(key)) for key in keys if before.get(key, _NONE) != now.get(key, _NONE)
+        }
+
+
+def find_earlier(config: DictConfig) -> Earlier | None:
+    """The experiment named by `experiment_id`, or the newest of this configuration's hash; None without one.
+
+    Raises ExperimentError for a directory that holds no experiment.
+    """
+    experiment_dir = Path(config.experiment_dir).absolute()
+    if config.experiment_id is not None:
+        paths = ExperimentPaths(experiment_dir, config.experiment_id)
+        if not paths.root.exists():
+            return None
+        return Earlier(paths, {}) if _is_unborn(paths) else open_earlier(paths)
+    found = list(_of_hash(experiment_dir, config_hash(config), is_search=bool(config.search_space)))
+    return max(found, key=lambda earlier: _started_at(earlier.paths), default=None)
+
+
+def open_earlier(paths: ExperimentPaths) -> Earlier:
+    """Raises ExperimentError when the directory has no configuration of an experiment that could be read."""
+    try:
+        config = yaml.load(paths.config.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError as error:
+        raise ExperimentError(f"{paths.root} cannot be continued: it has no {paths.config.name}") from error
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        first_line = str(error).splitlines()[0]
+        raise ExperimentError(f"{paths.root} cannot be continued: {paths.config.name}: {first_line}") from error
+    if not isinstance(config, dict):
+        raise ExperimentError(f"{paths.root} cannot be continued: {paths.config.name} holds no configuration")
+    return Earlier(paths, config)
+
+
+def check_same_training(earlier: Earlier, config: DictConfig, source: DataSource | None) -> None:
+    """Raise ExperimentError, with the differences, when its trials trained something else than these would."""
+    if not earlier.config:
+        return
+    before = dict(_leaves(without_operational({key: earlier.config.get(key) for key in HASHED})))
+    values = plain(without_hydra(config))
+    now = dict(_leaves(without_operational({key: values.get(key) for key in HASHED})))
+    lines = [
+        f"  {spelled_change(key, before.get(key), now.get(key))}"
+        for key in {**before, **now}
+        if before.get(key, _NONE) != now.get(key, _NONE)
+    ]
+    digest = earlier.config.get("data_digest")
+    if source is not None and digest is not None and source.digest != digest:
+        lines.append(f"  the data itself: SHA-256 {digest[:12]}... -> {source.digest[:12]}...")
+    if lines:
+        raise ExperimentError(
+            f"{earlier.paths.root} cannot be continued: what its trials train may not change.\n"
+            + "\n".join(lines)
+            + "\nLeave that as it was, or start a new experiment without resume=true"
+        )
+
+
+def spelled_change(key: str, before: Any, now: Any) -> str:
+    return f"{key}: {before} -> {now}"
+
+
+_NONE = object()
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _is_unborn(paths: ExperimentPaths) -> bool:
+    """Whether its scheduler died before it could write the configuration, and so anything else."""
+    return all(path == paths.lock or path in paths.temporary for path in paths.root.iterdir())
+
+
+def _of_hash(experiment_dir: Path, digest: str, *, is_search: bool) -> Iterator[Earlier]:
+    """The experiments of that hash; a single run continues no search, and a search no single run."""
+    for root in experiment_dir.glob(f"{EXPERIMENT_PREFIX}*"):
+        paths = ExperimentPaths.of(root)
+        try:
+            # thousands of experiments may lie here: the line tells before the YAML is read
+            if f"\nconfig_hash: {digest}\n" not in paths.config.read_text(encoding="utf-8"):
+                continue
+        except (OSError, UnicodeDecodeError):
+            continue
+        earlier = open_earlier(paths)
+        if bool(earlier.config.get("search_space")) == is_search:
+            yield earlier
+
+
+def _started_at(paths: ExperimentPaths) -> tuple[str, str]:
+    """When it was started, as text that sorts; where the state database cannot tell, it is the oldest."""
+    try:
+        with closing(reading(paths.state_db)) as connection:
+            row = connection.execute("SELECT started_at FROM experiments").fetchone()
+    except sqlite3.Error:
+        row = None
+    return (row[0] if row else ""), paths.experiment_id
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value by its dotted key; lists and empty nodes are values."""
+    if isinstance(node, Mapping) and node:
+        for key, child in node.items():
+            yield from _leaves(child, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node

@@ -1,0 +1,92 @@
+"""`python -m hpo.resume DIR [overrides]`: goes on with the experiment in a directory, from that alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from hpo.errors import ExperimentError, HpoError
+from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
+from hpo.stored import reading
+
+_USAGE = "usage: python -m hpo.resume DIR [overrides], DIR being <experiment_dir>/experiment_<experiment_id>"
+_OF_THE_LAUNCH = ("experiment_dir", "experiment_id", "resume", "dry_run")
+
+
+def resumed_arguments(directory: Path, overrides: Sequence[str]) -> tuple[list[str], Path]:
+    """The command's arguments that go on with the experiment, and the folder that they were given in.
+
+    A new override takes the place of an old one of the same key. Raises ExperimentError for a directory that holds
+    no experiment, or does not say how it was started.
+    """
+    root = directory.absolute()
+    paths = ExperimentPaths.of(root)
+    if not root.name.startswith(EXPERIMENT_PREFIX) or not paths.config.is_file():
+        raise ExperimentError(f"{directory} is no experiment: it has no {paths.config.name}.\n{_USAGE}")
+    launch = _launch(paths)
+    replaced = {_key(override) for override in overrides} | set(_OF_THE_LAUNCH)
+    kept = [
+        argument for argument in launch["arguments"] if argument.startswith("-") or _key(argument) not in replaced
+    ]
+    here = [f"experiment_dir={_quoted(str(paths.experiment_dir))}", f"experiment_id={paths.experiment_id}"]
+    return [*kept, *overrides, *here, "resume=true"], Path(launch["working_directory"])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Exits as the command does."""
+    from hpo import app
+
+    directory, *overrides = (sys.argv[1:] if arguments is None else arguments) or [""]
+    if directory in ("", "-h", "--help"):
+        print(_USAGE)
+        sys.exit(0 if directory else app.BAD_INPUT)
+    try:
+        resumed, folder = resumed_arguments(Path(directory), overrides)
+    except HpoError as error:
+        print(f"hpo: {error}", file=sys.stderr)
+        sys.exit(app.BAD_INPUT)
+    if folder.is_dir():
+        os.chdir(folder)
+    app.main(resumed)
+
+
+def _launch(paths: ExperimentPaths) -> dict[str, Any]:
+    """How the experiment was started, by the state database, or else by the metadata of a trial."""
+    try:
+        with closing(reading(paths.state_db)) as connection:
+            row = connection.execute("SELECT arguments, working_directory FROM experiments").fetchone()
+        if row is not None:
+            return {"arguments": json.loads(row[0]), "working_directory": row[1]}
+    except sqlite3.Error:
+        pass
+    for path in sorted(paths.root.glob(f"*/{paths.trial('').metadata.name}")):
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+        if "arguments" in found:
+            return found
+    raise ExperimentError(
+        f"{paths.root} does not say how it was started: neither {paths.state_db.name} nor a trial's metadata.json "
+        f"can be read. Give the command as it was, with resume=true experiment_id={paths.experiment_id}"
+    )
+
+
+def _key(override: str) -> str:
+    return re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What an earlier search of the experiment left: ends are heard once, and trials without one go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial
+
+from hpo.experiment.experiment import Experiment
+from hpo.overrides import encode
+from hpo.records import Ended, Event, State, TrialSpec
+from hpo.search.on_disk import events_on_disk
+from hpo.search.study import Proposal, Study, state_of
+from hpo.search.warm_start import is_warm
+from hpo.trial import outcome
+
+
+@dataclass(frozen=True)
+class Left:
+    """`ended` are known to the study, in the order of their ends; of the `unheard` it was not told all."""
+
+    ended: Sequence[Ended] = ()
+    unheard: Sequence[Event] = ()
+    unfinished: Sequence[TrialSpec] = ()
+
+    @property
+    def num_run(self) -> int:
+        """The trials that count for total_trials."""
+        return sum(_was_run(ended.state) for ended in self.ended)
+
+
+def reconcile(study: Study, experiment: Experiment, fixed: Sequence[str]) -> Left:
+    """Make study, state database and directories agree on every trial of the study, which is the truth.
+
+    The scheduler may have died between any two of its writes. A trial is in the study first; its end is in its own
+    directory, then in the state database, then in the study; a proposal that is not run is in the study first.
+    """
+    ended: list[Ended] = []
+    unheard: list[Event] = []
+    unfinished: list[TrialSpec] = []
+    for trial in study.trials:
+        if is_warm(trial):
+            continue
+        spec = spec_of(study.proposal(trial), fixed)
+        known = experiment.take_up(spec)
+        found = _on_disk(trial.number, experiment) if known is None or not trial.state.is_finished() else ()
+        if trial.state.is_finished():
+            if known is None:
+                known = _end_of(trial, experiment)
+                experiment.make_up([*found[:-1], known] if found else [known])
+            ended.append(known)
+        elif found:
+            unheard += found
+        elif known is not None:
+            unheard.append(known)
+        else:
+            unfinished.append(experiment.continued(spec))
+    ended.sort(key=lambda each: each.time)
+    return Left(ended, unheard, unfinished)
+
+
+def _on_disk(number: int, experiment: Experiment) -> Sequence[Event]:
+    """All that a trial did that came to its end, by its directory; nothing of one that did not."""
+    paths = experiment.trial(number)
+    last = outcome.read(number, paths, key=outcome.OUTCOME)
+    if last is None or not last.state.is_finished:
+        return ()
+    return list(events_on_disk(number, paths, experiment.objectives, from_the_first=True))
+
+
+def spec_of(proposal: Proposal, fixed: Sequence[str]) -> TrialSpec:
+    """What a launcher needs to run a proposal; `fixed` are the overrides that every trial shares."""
+    return TrialSpec(
+        number=proposal.number,
+        fixed=tuple(fixed),
+        params=proposal.params,
+        overrides=(*fixed, *encode(proposal.params)),
+    )
+
+
+def _end_of(trial: FrozenTrial, experiment: Experiment) -> Ended:
+    """The end that the study knows of, where nothing else does."""
+    names = [objective.name for objective in experiment.objectives]
+    at = trial.datetime_complete.timestamp() if trial.datetime_complete is not None else 0.0
+    metrics = dict(zip(names, trial.values, strict=True)) if trial.values else {}
+    return Ended(trial.number, state_of(trial), metrics, reason=_reason(trial), time=at)
+
+
+def _reason(trial: FrozenTrial) -> str | None:
+    if "duplicate_of" in trial.user_attrs:
+        return f"equal to trial {trial.user_attrs['duplicate_of']}"
+    if "constraint" in trial.user_attrs:
+        return f"breaks the constraint {trial.user_attrs['constraint']}"
+    return None
+
+
+def _was_run(state: State) -> bool:
+    return state in (State.COMPLETE, State.PRUNED_POOR_PERFORMANCE, State.FAIL)

@@ -1,0 +1,90 @@
+"""`python -m hpo.status DIR`: what is there of an experiment, from its files alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hpo.errors import HpoError
+from hpo.overrides import encode
+from hpo.paths import ExperimentPaths, TrialPaths
+from hpo.records import State
+from hpo.saved import SavedExperiment, SavedTrial
+
+_USAGE = "usage: python -m hpo.status DIR, DIR being <experiment_dir>/experiment_<experiment_id>"
+_MAX_TRIALS = 20
+
+
+def describe(directory: Path) -> str:
+    """The experiment in words. Raises ExperimentError where there is none, or it cannot be read."""
+    from hpo.experiment.lock import holder_of
+    from hpo.experiment.retrain import resume_command
+
+    experiment = SavedExperiment.open(directory)
+    paths = ExperimentPaths.of(experiment.directory)
+    trials = experiment.trials
+    holder = holder_of(paths.lock)
+    state = experiment.state
+    if holder is None and state is State.RUNNING:
+        said = "not running: its scheduler died"
+    elif holder is not None:
+        said = f"running: {holder}"
+    else:
+        said = state.value
+    tally = Counter(trial.state for trial in trials)
+    config = experiment.config
+    lines = [
+        f"experiment {experiment.experiment_id}: {said}",
+        f"  {len(trials)} trials, total_trials={config.total_trials}: "
+        + (", ".join(f"{count} {of.value}" for of, count in sorted(tally.items())) or "none yet"),
+    ]
+    best = experiment.best_trial
+    if best is not None:
+        name = experiment.objectives[0].name
+        lines.append(f"  best trial by {name}: {best.trial_id}, {name} = {best.value:.5g}")
+        lines += [f"    {override}" for override in encode(dict(best.params))]
+    lines += _listed("unfinished", [_progress(trial) for trial in trials if not trial.state.is_finished])
+    lines += _listed("failed", [f"{each.trial_id}: {each.reason}" for each in trials if each.state is State.FAIL])
+    if holder is None:
+        lines.append(f"  continue it: {resume_command(experiment.directory)}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print it; exits with status 2 where there is no experiment."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if len(given) != 1 or given[0] in ("-h", "--help"):
+        print(_USAGE)
+        sys.exit(0 if given in (["-h"], ["--help"]) else 2)
+    try:
+        print(describe(Path(given[0])))
+    except HpoError as error:
+        print(f"hpo: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _progress(trial: SavedTrial) -> str:
+    """How far a trial has come, by its own metadata."""
+    try:
+        metadata = json.loads(TrialPaths(trial.directory).metadata.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return f"{trial.trial_id} {trial.state.value}: its directory has no metadata"
+    return (
+        f"{trial.trial_id} {trial.state.value}: attempt {metadata['attempt']}, logged to iteration "
+        f"{metadata['log_iteration']}, checkpoint of iteration {metadata['checkpoint_iteration']}"
+    )
+
+
+def _listed(title: str, entries: list[str]) -> Iterator[str]:
+    if entries:
+        yield f"  {title}:"
+        yield from (f"    {entry}" for entry in entries[:_MAX_TRIALS])
+    if len(entries) > _MAX_TRIALS:
+        yield f"    and {len(entries) - _MAX_TRIALS} more"
+
+
+if __name__ == "__main__":
+    main()

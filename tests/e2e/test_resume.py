@@ -1,0 +1,224 @@
+"""Experiments that go on: after a kill, a signal, their end, or a change of what may change."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hpo.paths import ExperimentPaths
+from tests.e2e.conftest import Run, command, environment, run_hpo
+
+MNIST = (
+    *("+experiment=mnist", "data_config=digits", "--multirun", "total_trials=4", "train_config.epochs=4"),
+    *("hydra/sweeper/sampler=random", "threads_per_trial=1", "checkpoint_every.iterations=7"),
+)
+MINE = ("+experiment=mine", "--multirun", "+task.x=range(0,4)", "search_algo=grid", "concurrent_trials=1")
+
+
+@contextmanager
+def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The command at work; killed with the block."""
+    with subprocess.Popen(
+        command(*arguments, f"experiment_dir={folder / 'experiments'}"),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # what runs in the background of a shell, as this test may, has Ctrl-C ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return line
+    raise AssertionError(f"{text} was never said")
+
+
+def python(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", module, *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+
+def the_paths(folder: Path) -> ExperimentPaths:
+    (root,) = (folder / "experiments").iterdir()
+    return ExperimentPaths.of(root)
+
+
+def trials(paths: ExperimentPaths, columns: str = "number, state") -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(paths.state_db)) as connection:
+        return connection.execute(f"SELECT {columns} FROM trials ORDER BY number").fetchall()
+
+
+def reports(paths: ExperimentPaths) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(paths.state_db)) as connection:
+        return connection.execute("SELECT number, step, metrics FROM reports ORDER BY number, step").fetchall()
+
+
+def results(paths: ExperimentPaths) -> dict[object, bytes]:
+    """The bytes of each trial's results.json, by its number."""
+    return {
+        number: paths.trial(str(trial_id)).results.read_bytes()
+        for number, trial_id in trials(paths, "number, trial_id")
+    }
+
+
+def study_of(paths: ExperimentPaths) -> optuna.Study:
+    return optuna.load_study(study_name=None, storage=f"sqlite:///{paths.study_db}")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The search that nothing interrupts."""
+    run = run_hpo(tmp_path_factory.mktemp("whole"), *MNIST, "concurrent_trials=1")
+    assert run.status == 0, run.stderr
+    return run
+
+
+def assert_as_whole(whole: Run, paths: ExperimentPaths) -> None:
+    """Every trial once in both databases, with the results that it would have had."""
+    assert trials(paths, "number, trial_id, state, params, metrics") == trials(
+        whole.paths, "number, trial_id, state, params, metrics"
+    )
+    assert results(paths) == results(whole.paths)
+    one, other = study_of(paths), study_of(whole.paths)
+    assert [(t.number, t.state, t.params, t.values, t.intermediate_values) for t in one.trials] == [
+        (t.number, t.state, t.params, t.values, t.intermediate_values) for t in other.trials
+    ]
+    assert reports(paths) == reports(whole.paths)
+    assert not list(paths.root.rglob("*.tmp"))
+    assert not paths.lock.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_search_that_was_ended_goes_on_to_what_it_would_have_come_to(
+    tmp_path: Path, whole: Run, number: signal.Signals
+) -> None:
+    with running(tmp_path, *MNIST, "concurrent_trials=1") as process:
+        wait_for(process, "trial 0001")
+        process.send_signal(number)
+        said = process.stdout.read() if process.stdout and number is not signal.SIGKILL else ""
+        status = process.wait(timeout=30)
+    paths = the_paths(tmp_path)
+    assert status == (75 if number is not signal.SIGKILL else -signal.SIGKILL)
+    if said:
+        assert f"continue it: python -m hpo.resume {paths.root}" in said
+    told = python(tmp_path, "hpo.status", str(paths.root))
+    assert "0000" in told.stdout
+    assert ("its scheduler died" in told.stdout) == (number is signal.SIGKILL)
+
+    done = python(tmp_path, "hpo.resume", str(paths.root))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"experiment {paths.experiment_id} continues in {paths.root}" in done.stdout
+    assert_as_whole(whole, paths)
+
+
+@pytest.mark.slow
+def test_the_same_command_with_resume_starts_continues_and_goes_further(tmp_path: Path, whole: Run) -> None:
+    for total_trials, changed in ((2, False), (2, False), (4, True)):
+        run = run_hpo(tmp_path, *MNIST, "concurrent_trials=1", "resume=true", f"total_trials={total_trials}")
+        assert run.status == 0, run.stderr
+        assert [state for _, state in trials(run.paths)] == ["COMPLETE"] * total_trials
+        assert ("changed: total_trials: 2 -> 4" in run.stdout) == changed
+
+    earlier = run.paths.earlier_config(1)
+    assert "total_trials: 2\n" in earlier.read_text()
+    assert "total_trials: 4\n" in run.paths.config.read_text()
+    assert not run.paths.earlier_config(2).exists()
+    assert_as_whole(whole, run.paths)
+
+
+@pytest.mark.slow
+def test_a_single_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    alone = [argument for argument in MNIST if argument != "--multirun"]
+    (tmp_path / "whole").mkdir()
+    expected = results(run_hpo(tmp_path / "whole", *alone).paths)
+    with running(tmp_path, *alone, "train_config.epochs=40") as process:
+        wait_for(process, "epoch 2/40")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 75
+    paths = the_paths(tmp_path)
+    assert [state for _, state in trials(paths)] == ["WAITING"]
+
+    done = python(tmp_path, "hpo.resume", str(paths.root))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert trials(paths, "state, attempt") == [("COMPLETE", 2)]
+    records = json.loads(results(paths)[0])
+    assert [record["current_epoch"] for record in records] == list(range(1, 41))
+    assert json.loads(expected[0])[0]["val_loss"] == records[0]["val_loss"]
+
+
+def test_what_may_not_change_is_refused_with_the_difference_and_nothing_is_touched(
+    tmp_path: Path, project: Callable[[str], None]
+) -> None:
+    project("def run(trial, x, y=0.0):\n    return {'score': x + y}\n")
+    assert run_hpo(tmp_path, *MINE, "experiment_id=mine").status == 0
+    paths = the_paths(tmp_path)
+    before = {path: path.read_bytes() for path in paths.root.rglob("*") if path.is_file()}
+    for overrides, told in (
+        (("+task.y=1.0",), "task.y: None -> 1.0"),
+        (("optim_metrics.score=min",), "optim_metrics.score: max -> min"),
+        (("+task.x=range(0,3)",), "+task.x: 0 to 3, whole numbers -> 0 to 2, whole numbers"),
+    ):
+        given = [
+            argument for argument in MINE if not (argument.startswith("+task.x") and "+task.x" in overrides[0])
+        ]
+        run = run_hpo(tmp_path, *given, *overrides, "experiment_id=mine", "resume=true")
+
+        assert (run.status, run.stdout) == (2, "")
+        assert f"{paths.root} cannot be continued" in run.stderr
+        assert told in run.stderr
+    assert {path: path.read_bytes() for path in paths.root.rglob("*") if path.is_file()} == before
+
+
+def test_a_second_scheduler_is_refused_while_the_first_is_at_work(
+    tmp_path: Path, project: Callable[[str], None]
+) -> None:
+    project("import time\ndef run(trial, x):\n    while not trial.should_stop():\n        time.sleep(0.01)\n")
+    with running(tmp_path, *MINE, "experiment_id=mine") as process:
+        wait_for(process, "trial 0000")
+        second = run_hpo(tmp_path, *MINE, "experiment_id=mine", "resume=true")
+        third = python(tmp_path, "hpo.resume", str(the_paths(tmp_path).root))
+        told = python(tmp_path, "hpo.status", str(the_paths(tmp_path).root))
+
+        for refused in (second.stderr, third.stderr):
+            assert f"has a scheduler already: process {process.pid} on {os.uname()[1]}" in refused
+        assert (second.status, third.returncode) == (2, 2)
+        assert f"running: process {process.pid}" in told.stdout
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 75
+
+
+@pytest.mark.parametrize("module", ["hpo.resume", "hpo.status"])
+def test_a_directory_that_is_no_experiment_is_a_mistake(tmp_path: Path, module: str) -> None:
+    for arguments in ((str(tmp_path),), ("experiment_gone",), ()):
+        done = python(tmp_path, module, *arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert str(arguments[0] if arguments else "usage: python -m") in done.stderr + done.stdout
