@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("noop", "ragged", "torch_trials", "loop", "data", "memory", "reports", "scale", "asha")
+NAMES = ("noop", "ragged", "torch_trials", "loop", "data", "memory", "reports", "scale", "asha", "recovery")
 
 
 def main() -> None:

@@ -64,10 +64,10 @@ class Unsaved(TrialHandle):
 
 def main() -> None:
     torch.set_num_threads(1)
-    Data.splits = _splits()
+    Data.splits = splits()
     runs: dict[str, Callable[[Path], None]] = {
-        "ours": lambda folder: _ours(folder, Unsaved),
-        "ours, with checkpoints": lambda folder: _ours(folder, TrialHandle),
+        "ours": lambda folder: run_ours(folder, Unsaved, config_of()),
+        "ours, with checkpoints": lambda folder: run_ours(folder, TrialHandle, config_of()),
         "bare": lambda folder: _bare(_indexed),
         "bare, DataLoader": lambda folder: _bare(_loaded),
     }
@@ -75,7 +75,7 @@ def main() -> None:
     with scratch() as folder, execution_whitelist((*BUILT_IN, "tests.benchmarks.*")):
         # the first optimizer of a process imports for a second
         _bare(_indexed, epochs=1)
-        _ours(folder, Unsaved, epochs=1)
+        run_ours(folder, Unsaved, config_of(1))
         for _ in range(NUM_RUNS):
             for name, run in runs.items():
                 begun = time.perf_counter()
@@ -109,7 +109,8 @@ def _paired(compare: Callable[[float, float], float], ones: list[float], others:
     return median([compare(one, other) for one, other in zip(ones, others, strict=True)])
 
 
-def _splits() -> Splits:
+def splits() -> Splits:
+    """Real MNIST where its files are, else random tensors of that shape."""
     if _FILES.is_dir():
         from hpo.data.mnist import Mnist
 
@@ -123,8 +124,8 @@ def _dataset() -> TensorDataset:
     return Data.splits.train
 
 
-def _ours(parent: Path, kind: type[TrialHandle], epochs: int = EPOCHS) -> None:
-    config = _config(epochs)
+def run_ours(parent: Path, kind: type[TrialHandle], config: DictConfig) -> None:
+    """Train by the loop that ships, in this process, into a new directory below `parent`."""
     paths = TrialPaths(Path(tempfile.mkdtemp(dir=parent)))
     for directory in (paths.checkpoints, paths.best_checkpoints, paths.dashboard):
         directory.mkdir()
@@ -144,7 +145,8 @@ def _ours(parent: Path, kind: type[TrialHandle], epochs: int = EPOCHS) -> None:
         handler.close()
 
 
-def _config(epochs: int) -> DictConfig:
+def config_of(epochs: int = EPOCHS, hidden_size: int = HIDDEN_SIZE) -> DictConfig:
+    """The run configuration of the benchmark's training."""
     config: DictConfig = OmegaConf.structured(RunConfig)
     for group, option in {
         "model_config": "mlp",
@@ -156,7 +158,7 @@ def _config(epochs: int) -> DictConfig:
         "recorder": "default",
     }.items():
         config[group] = OmegaConf.load(_CONF / group / f"{option}.yaml")
-    config.model_config.hidden_size = HIDDEN_SIZE
+    config.model_config.hidden_size = hidden_size
     config.optimizer_config.lr = LR
     config.optimizer_config.momentum = 0.0
     config.data_config = {"_target_": "tests.benchmarks.loop.Data"}
