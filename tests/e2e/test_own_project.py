@@ -136,8 +136,8 @@ def test_a_signal_ends_the_experiment_and_not_just_the_trial_that_runs_in_its_pr
     ("sent", "block", "status"),
     [
         (signal.SIGKILL, "c", -signal.SIGKILL),
-        (signal.SIGTERM, "c", 143),
-        (signal.SIGINT, "python", 130),
+        (signal.SIGTERM, "c", 75),
+        (signal.SIGINT, "python", 75),
     ],
 )
 def test_nothing_is_left_running_when_the_scheduler_ends(

@@ -29,7 +29,7 @@ _WAIT_S = 0.25
 # between two looks whether a trial is to be tried again, where nothing else runs
 _PAUSE_S = 0.05
 # what runs has this long to keep a checkpoint when a signal ends the search
-_LEAVE_S = 8.0
+_LEAVE_S = 6.0
 _FLUSH_S = 0.25
 # of proposals in a row that are not run, on the terminal
 _MAX_SHOWN_REJECTED = 3

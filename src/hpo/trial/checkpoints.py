@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -83,10 +84,8 @@ class Checkpoints:
 
             try:
                 state: dict[str, Any] = torch.load(path, map_location="cpu")
-            except (OSError, MemoryError):
-                raise
             except Exception as error:  # whatever a damaged file makes of torch.load
-                if _OUT_OF_MEMORY in str(error):
+                if _is_of_the_machine(error):
                     raise
                 logger.warning("checkpoint %s cannot be read and is passed over: %s", path, error)
             else:
@@ -150,6 +149,13 @@ def name_again(written: Path, target: Path) -> None:
     temporary.replace(target)
     temporary.unlink(missing_ok=True)  # a rename between two names of one file does nothing
     sync_folder(target.parent)
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Whether what torch.load raised says nothing of the file; that it is too short to seek in says something."""
+    if isinstance(error, OSError):
+        return error.errno != errno.EINVAL
+    return isinstance(error, MemoryError) or _OUT_OF_MEMORY in str(error)
 
 
 def loadable(value: Any, key: str = "state") -> Any:
