@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from hpo.command import FULL_ERROR, TERMINATING, Terminated, execute, terminate
-from hpo.errors import HpoError
+from hpo.errors import DiskError, HpoError
 from hpo.interrupts import Stopped
 from hpo.terminal import abandon, flush, open_what_is_closed
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if os.environ.get(FULL_ERROR) == "1":
             traceback.print_exception(error)
         print(f"hpo: {error}", file=sys.stderr)
-        _exit(BAD_INPUT)
+        _exit(STOPPED if isinstance(error, DiskError) else BAD_INPUT)
     except BrokenPipeError:
         abandon()  # a reader of --help or --cfg that has seen enough
         sys.exit(COMPLETED)

@@ -6,6 +6,7 @@ HpoError
 │   ├── SearchSpaceError a key, option or range of the search space
 │   └── TargetError      a `_target_` that may not run, or does not import
 ├── ExperimentError      the experiment directory: unwritable, full, or there already
+├── DiskError            a disk that got full or read-only while an experiment ran, which pauses
 ├── DataError            no data, or not what it should be
 ├── ObjectiveError       an optim_metric that the trials do not produce
 └── TrialError           a task that does not keep the task's contract
@@ -47,6 +48,10 @@ class TargetError(ConfigError):
 
 class ExperimentError(HpoError):
     """The experiment directory cannot be made or must not be touched."""
+
+
+class DiskError(HpoError, OSError):
+    """A disk takes no more: the experiment pauses, and the process exits with status 75."""
 
 
 class DataError(HpoError):

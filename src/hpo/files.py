@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hpo.disk import writing
 from hpo.faults import reach
 from hpo.paths import temporary_for
 
@@ -17,15 +18,16 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False) -> None:
     `durable`: also one that looks after the machine has crashed.
     """
     temporary = temporary_for(path)
-    with removed_on_failure(temporary), temporary.open("wb") as file:
-        file.write(data)
-        reach("file_half_written", lambda: file.truncate(len(data) // 2))
+    with writing(path, len(data)):
+        with removed_on_failure(temporary), temporary.open("wb") as file:
+            file.write(data)
+            reach("file_half_written", lambda: file.truncate(len(data) // 2))
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)  # noqa: PTH105 - half the time of Path.replace, on a path of every log
         if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(temporary, path)  # noqa: PTH105 - half the time of Path.replace, on a path of every log
-    if durable:
-        sync_folder(path.parent)
+            sync_folder(path.parent)
 
 
 @contextmanager
@@ -34,7 +36,9 @@ def removed_on_failure(temporary: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        # where it cannot be removed either, what says why it could not be written counts
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
 
 

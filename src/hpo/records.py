@@ -121,7 +121,8 @@ class Ended:
 
     Of a trial with replicates the metrics are what stands for theirs, and `<objective>_std` says how far they lie
     apart. `result` is Hydra's JobReturn where the launcher has one. `is_feasible` is False where a soft constraint
-    is broken: the trial is never among the best.
+    is broken: the trial is never among the best. `found_no_disk` says that the disk took no more, which
+    others would find as well.
     """
 
     number: int
@@ -132,6 +133,7 @@ class Ended:
     result: Any = None
     time: float = field(default_factory=time.time)
     is_feasible: bool = True
+    found_no_disk: bool = False
 
 
 Event = Started | Resumed | Report | ReplicateEnded | Ended

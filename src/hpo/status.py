@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hpo.errors import HpoError
+from hpo.errors import ExperimentError, HpoError
 from hpo.overrides import encode
 from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.records import State
@@ -23,7 +23,19 @@ def describe(directory: Path) -> str:
     from hpo.experiment.lock import holder_of
     from hpo.experiment.retrain import resume_command
 
-    experiment = SavedExperiment.open(directory)
+    try:
+        experiment = SavedExperiment.open(directory)
+        experiment.trials  # noqa: B018 - a page of it may be damaged
+    except ExperimentError as error:
+        paths = ExperimentPaths.of(directory.absolute())
+        if paths.root != directory.absolute() or not paths.config.is_file():
+            raise
+        ends = Counter(_state_on_disk(path) for path in paths.root.glob(f"*/{paths.trial('').metadata.name}"))
+        told = ", ".join(f"{count} {state}" for state, count in sorted(ends.items())) or "none"
+        return (
+            f"experiment {paths.experiment_id}: {error}\n  trials, by their directories: {told}\n"
+            f"  resuming makes it again from the study: {resume_command(paths.root)}"
+        )
     paths = ExperimentPaths.of(experiment.directory)
     trials = experiment.trials
     holder = holder_of(paths.lock)
@@ -64,6 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except HpoError as error:
         print(f"hpo: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _state_on_disk(metadata: Path) -> str:
+    """How a trial ended, by its own metadata."""
+    try:
+        return str(json.loads(metadata.read_text(encoding="utf-8"))["outcome"]["state"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "without an end"
 
 
 def _progress(trial: SavedTrial) -> str:

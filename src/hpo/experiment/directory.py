@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import sqlite3
 from collections import Counter
@@ -15,17 +14,14 @@ from typing import Any
 from omegaconf import DictConfig
 from sqlalchemy.exc import OperationalError
 
-from hpo.errors import ExperimentError
+from hpo.disk import disk_error
+from hpo.errors import DiskError, ExperimentError
 from hpo.experiment.identity import draw_experiment_id, forget_drawn_ids
+from hpo.experiment.retrain import paused
 from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.records import State
 from hpo.stored import reading
-from hpo.trial.metadata import Metadata, replace_text
-
-OF_A_DISK = frozenset(
-    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT)
-)
-"""The errors that a directory gives which cannot be written any more."""
+from hpo.trial.metadata import Metadata, replace_text, timestamp
 
 _MIB = 2**20
 _MIN_FREE_MIB = 16
@@ -82,20 +78,23 @@ def _make(config: DictConfig) -> ExperimentPaths:
 def kept_directory(paths: ExperimentPaths) -> Iterator[ExperimentPaths]:
     """The directory of an experiment that is opened again: whatever fails, all of it stays.
 
-    Raises ExperimentError when it cannot be written.
+    Raises DiskError when it cannot be written.
     """
     try:
         yield paths
     except (OSError, OperationalError) as error:
-        raise unwritable(paths.root, error) from error
+        told = error if isinstance(error, DiskError) else disk_error(paths.root, error)
+        raise paused(told, paths.root) from error
 
 
 def make_trial(paths: TrialPaths, metadata: Mapping[str, Any], *, exist_ok: bool) -> None:
     """Make a trial's directory, or what is missing of it; metadata.json comes last, and says that it is whole."""
     for folder in paths.folders:
         folder.mkdir(exist_ok=exist_ok)
-    if not paths.metadata.exists():
-        Metadata(paths.metadata, {}).update(**metadata)
+    if not Metadata.of(paths).items():
+        # where the trial had begun, it goes on from its checkpoints
+        begun = {"started_at": timestamp(paths.config.stat().st_mtime)} if paths.config.exists() else {}
+        Metadata(paths.metadata, {}).update(**metadata, **begun)
 
 
 def write_config(paths: ExperimentPaths, text: str, *, is_changed: bool) -> None:

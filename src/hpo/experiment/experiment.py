@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -72,10 +72,11 @@ class Experiment:
             self._changes = earlier.changes(config) if earlier is not None else {}
             values = plain(without_hydra(config))
             write_config(paths, to_yaml(values), is_changed=bool(self._changes))
+            self._is_rebuilt = earlier is not None and not paths.state_db.exists()
             self._damaged = set_aside_if_damaged(paths.state_db)
             self._db = StateDB(paths.state_db, paths.experiment_id)
             self._provenance = provenance.result()
-            self._db.open_experiment(self._row(values))
+            self._db.open_experiment(self._provenance.row(values, self.objectives))
             self._known = self._db.trials()
             self._log = SchedulerLog(paths.log, silent=config.verbose == Verbose.silent)
             undo.pop_all()
@@ -242,6 +243,10 @@ class Experiment:
         self._db.close_experiment(state.value)
         said = f" ({reason})" if reason else ""
         LOGGER.info("experiment %s: %s%s. %s", self.paths.experiment_id, state.value, said, self.progress.counts())
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of what could not be closed, and of the lock."""
         self._log.close()
         self._lock.release()
 
@@ -257,21 +262,6 @@ class Experiment:
             OmegaConf.update(config, key, value)
         if value is not None:
             self._fixed[key] = value
-
-    def _row(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        provenance = asdict(self._provenance)
-        return provenance | {
-            "name": values["name"],
-            "tags": values["tags"],
-            "notes": values["notes"],
-            "config": dict(values),
-            "config_hash": self._digest,
-            "search_space": values["search_space"],
-            "optim_metrics": {entry.name: entry.direction.value for entry in self.objectives},
-            "random_seed": values["random_seed"],
-            "data_source": values["data_source"],
-            "data_digest": values["data_digest"],
-        }
 
     def say_what_starts(self, config: DictConfig, capacity: int | None = None) -> None:
         """The first line of mp.log and of the terminal, and what must be said of the data.
@@ -292,6 +282,8 @@ class Experiment:
             self.warn(
                 f"the state database was damaged and is made again from the study; it is kept as {self._damaged}"
             )
+        if self._is_rebuilt:
+            self.warn("the state database was gone and is made again from the study")
         for key, (before, now) in self._changes.items():
             LOGGER.info("changed: %s", spelled_change(key, before, now))
         if self._source is not None and self._source.warning is not None:

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -49,8 +50,11 @@ class SchedulerLock:
 
     def release(self) -> None:
         if self._path in _held:
-            self._path.unlink(missing_ok=True)
-            self._file.close()
+            # it says nothing when nobody has it locked
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._file.close()
             del _held[self._path]
 
 

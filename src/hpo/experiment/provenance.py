@@ -8,12 +8,14 @@ import shlex
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from hpo.objectives import Objective
 from hpo.resolved import without_passwords
 
 _PACKAGES = (
@@ -56,6 +58,24 @@ class Provenance:
         values = asdict(self)
         del values["git_diff"]
         return values
+
+    def row(self, config: Mapping[str, Any], objectives: Sequence[Objective]) -> dict[str, Any]:
+        """The columns of the table `experiments`, for the run configuration as plain values."""
+        columns = (
+            "name",
+            "tags",
+            "notes",
+            "config_hash",
+            "search_space",
+            "random_seed",
+            "data_source",
+            "data_digest",
+        )
+        return asdict(self) | {
+            **{name: config[name] for name in (*columns, "data_source", "data_digest")},
+            "config": dict(config),
+            "optim_metrics": {entry.name: entry.direction.value for entry in objectives},
+        }
 
 
 def collect_in_background(devices: list[str]) -> Future[Provenance]:

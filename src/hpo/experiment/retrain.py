@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from hpo.errors import DiskError
 from hpo.resolved import without_passwords
 from hpo.search_path import PRIMARY_PATH
 
@@ -95,6 +96,11 @@ class Launch:
 def resume_command(directory: Path) -> str:
     """The command that goes on with the experiment in a directory."""
     return shlex.join(["python", "-m", "hpo.resume", str(directory)])
+
+
+def paused(error: DiskError, directory: Path) -> DiskError:
+    """The same error, saying how the experiment goes on."""
+    return DiskError(f"{error}.\nThe experiment waits: make room, and continue it: {resume_command(directory)}")
 
 
 def _path(override: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hpo.log_file import LogFile
 from hpo.terminal import TerminalHandler
 
 LOGGER = logging.getLogger("hpo.scheduler")
@@ -17,7 +18,7 @@ class SchedulerLog:
     """Sends what the scheduler and Optuna log to mp.log, the former to the terminal as well unless `silent`."""
 
     def __init__(self, path: Path, *, silent: bool) -> None:
-        self._file = logging.FileHandler(path, encoding="utf-8")
+        self._file = LogFile(path)
         self._file.setFormatter(logging.Formatter(_FORMAT))
         self._terminal = TerminalHandler()
         self._terminal.setLevel(logging.WARNING if silent else logging.INFO)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
 
+from hpo.disk import writing
+
 _PREFIX = "events.out.tfevents."
 # a frame: the data's length in eight bytes, the length's checksum, the data, the data's checksum
 _LENGTH = struct.Struct("<Q")
@@ -55,21 +57,25 @@ class EventFile:
     """Appends events to a new file in `directory`; each `write` is with the kernel when it returns: no flush."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(exist_ok=True)
+        with writing(directory):
+            directory.mkdir(exist_ok=True)
         now = time.time()
         # TensorBoard takes any file with "tfevents" in its name and reads a directory's files in their order: this
         # one comes behind those that are there, whatever the clock that named them
         last = max((_time_of(path) for path in event_files(directory)), default=0.0)
         stamp = max(now, last + _NAME_STEP_S)
         path = directory / f"{_PREFIX}{stamp:017.6f}.{socket.gethostname()}.{os.getpid()}"
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._path = path
+        with writing(path):
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self.write(Event(wall_time=now, file_version="brain.Event:2"))
 
     def write(self, *events: Event) -> None:
         frames = memoryview(b"".join(map(_frame, events)))
-        while frames:
-            # a short write means a disk that is all but full: the next one says so
-            frames = frames[os.write(self._fd, frames) :]
+        with writing(self._path, len(frames)):
+            while frames:
+                # a short write means a disk that is all but full: the next one says so
+                frames = frames[os.write(self._fd, frames) :]
 
     def close(self) -> None:
         os.close(self._fd)

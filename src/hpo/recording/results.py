@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from hpo.disk import writing
 from hpo.faults import reach
 from hpo.files import replace_file
 from hpo.paths import TrialPaths
@@ -26,12 +28,14 @@ class ResultsJson:
 
     def __init__(self, info: TrialInfo) -> None:
         path = TrialPaths(Path(info.directory)).results
+        self._path = path
         there = path.read_bytes() if path.exists() else None
         kept = _kept((there or b"").decode("utf-8", "replace"), info)
         self._end = len(kept)
         if there != kept + _CLOSE:
             replace_file(path, kept + _CLOSE)
-        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        with writing(path):
+            self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def log(self, record: Mapping[str, float | int]) -> None:
         separator = b"\n" if self._end == len(_OPEN) else b",\n"
@@ -40,15 +44,15 @@ class ResultsJson:
         body = separator + f"{{\n{fields}\n}}".encode()
         data = body + _CLOSE
         reach("results_half_written", lambda: os.pwrite(self._fd, data[: len(data) // 2], self._end))
-        try:
-            num_written = os.pwrite(self._fd, data, self._end)
-            if num_written < len(data):
-                raise OSError(f"only {num_written} of {len(data)} bytes of a record fit into results.json")
-        except OSError:
-            # a full disk cut the record: take it back, so that the array stays readable
-            os.ftruncate(self._fd, self._end)
-            os.pwrite(self._fd, _CLOSE, self._end)
-            raise
+        with writing(self._path, len(data)):
+            try:
+                if os.pwrite(self._fd, data, self._end) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                # a full disk cut the record: take it back, so that the array stays readable
+                os.ftruncate(self._fd, self._end)
+                os.pwrite(self._fd, _CLOSE, self._end)
+                raise
         self._end += len(body)
 
     def close(self, metrics: Mapping[str, float]) -> None:

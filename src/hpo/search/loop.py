@@ -8,17 +8,20 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+
+from sqlalchemy.exc import OperationalError
 
 from hpo import interrupts
+from hpo.errors import DiskError
 from hpo.experiment.experiment import Experiment
 from hpo.faults import reach
 from hpo.interrupts import Stopped
-from hpo.objectives import objective_values, spread_name
+from hpo.objectives import objective_values
 from hpo.records import Ended, Event, ReplicateEnded, Report, Resumed, Started, State, Stop, TrialSpec
 from hpo.search.budget import Budget
 from hpo.search.proposals import Proposals, Rejected
 from hpo.search.reconcile import Left, spec_of
+from hpo.search.replicates import attributes_of
 from hpo.search.retries import Retries
 from hpo.search.soft_constraints import SoftConstraints
 from hpo.search.stream import Stream
@@ -78,6 +81,7 @@ class Search:
         self._running: set[int] = set()
         self._stopped: set[int] = set()
         self._leave_by: float | None = None
+        self._no_disk: str | None = None
         self._is_open = True
         self._is_over = False
         self._last_flush = time.monotonic()
@@ -85,12 +89,21 @@ class Search:
     def run(self) -> None:
         """Run `total_trials` trials, at most `concurrent_trials` at a time; a freed slot is filled at once.
 
-        Raises ObjectiveError when a trial reports metrics without an objective, and Stopped after a signal.
+        Raises ObjectiveError when a trial reports metrics without an objective, Stopped after a signal, and what a
+        disk that takes no more raises, when the trials have left.
         """
+        try:
+            self._run()
+        except (OSError, OperationalError):
+            self._let_go()
+            raise
+
+    def _run(self) -> None:
         self._take_up()
         while True:
             self._fill()
             self._heed_signals()
+            self._heed_the_disk()
             if not self._running:
                 if not (self._retries and self._is_open):
                     return
@@ -104,20 +117,38 @@ class Search:
     def _heed_signals(self) -> None:
         """At a signal what runs keeps a checkpoint and leaves. Raises Stopped when it has, or takes too long."""
         number = interrupts.requested()
-        if number is None:
-            return
-        now = time.monotonic()
+        if number is not None and self._have_left(
+            f"{signal.Signals(number).name}: the search stops; {len(self._running)} running trials keep a "
+            "checkpoint and wait to be continued (a second signal ends them at once)"
+        ):
+            raise Stopped(number)
+
+    def _have_left(self, why: str) -> bool:
+        """Nothing starts any more, and what runs is asked to leave: whether it has, or takes too long."""
         if self._leave_by is None:
             self._is_open, self._is_over = False, True
-            self._leave_by = now + _LEAVE_S
-            self._experiment.say(
-                f"{signal.Signals(number).name}: the search stops; {len(self._running)} running trials keep a "
-                "checkpoint and wait to be continued (a second signal ends them at once)"
-            )
+            self._leave_by = time.monotonic() + _LEAVE_S
+            self._experiment.say(why)
             for trial in self._running:
                 self._stream.stop(trial, Stop.LEAVE)
-        if not self._running or now >= self._leave_by:
-            raise Stopped(number)
+        return not self._running or time.monotonic() >= self._leave_by
+
+    def _heed_the_disk(self) -> None:
+        """When a trial has found no disk, what runs leaves. Raises DiskError when it has, or takes too long."""
+        if self._no_disk is not None and self._have_left("no other trial starts, and those that run are to leave"):
+            raise DiskError(self._no_disk)
+
+    def _let_go(self) -> None:
+        """Have what runs leave, when its end cannot be written down any more: its directory tells it later."""
+        for trial in self._running:
+            self._stream.stop(trial, Stop.LEAVE)
+        leave_by = time.monotonic() + _LEAVE_S
+        while self._running and time.monotonic() < leave_by and interrupts.requested() is None:
+            self._stream.wait(self._note_end, _WAIT_S)
+
+    def _note_end(self, event: Event) -> None:
+        if isinstance(event, Ended):
+            self._running.discard(event.number)
 
     def _take_up(self) -> None:
         """Hear the ends that nobody heard, and let the budget know what there is."""
@@ -174,8 +205,11 @@ class Search:
         if isinstance(event, Ended) and event.state is State.COMPLETE and self._soft:
             violations = self._violations(event, self._soft)
             event = replace(event, is_feasible=not any(violation > 0 for violation in violations.values()))
+        if isinstance(event, Ended) and event.found_no_disk:
+            self._no_disk = self._no_disk or event.reason
+            self._is_open = False
         if isinstance(event, Ended) and event.state is State.FAIL_RECOVERABLE and self._is_open:
-            event = self._tried_again(event)
+            event = self._retries.again(self._specs[event.number], event, self._num_ends + 1)
         self._experiment.record(event)
         if isinstance(event, Started):
             self._budget.started(event.number)
@@ -199,23 +233,14 @@ class Search:
             self._num_ends += 1
             is_complete = event.state is State.COMPLETE
             values = objective_values(self._experiment.objectives, event.metrics) if is_complete else ()
-            attributes = self._attributes(event) if event.state.is_finished else {}
+            heard = self._replicates.pop(event.number, ()) if event.state.is_finished else ()
+            attributes = attributes_of(heard, event, self._experiment.objectives)
             reach("before_tell")
             self._study.tell(event.number, event.state, values, violations, attributes)
             self._proposals.heard(event, values, violations)
             self._num_ended += event.state.is_finished
             self._budget.ended(event, values[0] if values and event.is_feasible else None)
         self._keep_the_budget()
-
-    def _tried_again(self, ended: Ended) -> Ended:
-        """Have a trial tried again whose process died; as it is then, or FAIL where it was tried often enough."""
-        retries = self._retries
-        delay_s = retries.add(self._specs[ended.number], ended, self._num_ends + 1)
-        if delay_s is None:
-            tried = f" (tried again {retries.max_retries} times)" if retries.max_retries else ""
-            return replace(ended, state=State.FAIL, reason=f"{ended.reason}{tried}")
-        count = f"retry {retries.count(ended.number)} of {retries.max_retries}"
-        return replace(ended, reason=f"{ended.reason}; {count} in {delay_s:g} s")
 
     def _rewind(self, number: int, until: float = math.inf) -> None:
         """A trial goes on: the study knows what it has kept up to that step, and hears the rest again."""
@@ -247,19 +272,6 @@ class Search:
                 f"soft_constraints over it count as broken by 1; there are: {', '.join(sorted(ended.metrics))}"
             )
         return soft.violations(ended.metrics, self._experiment.progress.params(ended.number))
-
-    def _attributes(self, ended: Ended) -> Mapping[str, Any]:
-        """What the study keeps of a trial's replicates: seeds, objectives, and how far these lie apart."""
-        complete = [each for each in self._replicates.pop(ended.number, ()) if each.state is State.COMPLETE]
-        if not complete:
-            return {}
-        objectives = self._experiment.objectives
-        spreads = [spread_name(objective.name) for objective in objectives]
-        return {
-            "replicates": [objective_values(objectives, each.metrics) for each in complete],
-            "random_seeds": [each.random_seed for each in complete],
-            **{name: ended.metrics[name] for name in spreads if name in ended.metrics},
-        }
 
     def _judge(self, event: Report | ReplicateEnded, step: int | None = None) -> None:
         value = objective_values(self._experiment.objectives, event.metrics)[0]

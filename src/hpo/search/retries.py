@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from omegaconf import DictConfig
 
-from hpo.records import Ended, TrialSpec
+from hpo.records import Ended, State, TrialSpec
 
 # what an error says that has to do with memory, and what the kernel does to the process that it takes it from
 _OF_MEMORY = re.compile(r"OutOfMemory|MemoryError|\bSIGKILL\b")
@@ -57,6 +57,15 @@ class Retries:
         needs_memory = _OF_MEMORY.search(ended.reason or "") is not None
         self._waiting[spec.number] = _Waiting(spec, self.clock() + delay_s, num_ended if needs_memory else None)
         return delay_s
+
+    def again(self, spec: TrialSpec, ended: Ended, num_ended: int) -> Ended:
+        """How a trial has ended whose process died: it is tried again, or FAIL where it was tried often enough."""
+        delay_s = self.add(spec, ended, num_ended)
+        if delay_s is None:
+            tried = f" (tried again {self.max_retries} times)" if self.max_retries else ""
+            return replace(ended, state=State.FAIL, reason=f"{ended.reason}{tried}")
+        count = f"retry {self.count(ended.number)} of {self.max_retries}"
+        return replace(ended, reason=f"{ended.reason}; {count} in {delay_s:g} s")
 
     def due(self, num_ended: int, *, is_idle: bool) -> TrialSpec | None:
         """A trial whose time has come; where nothing runs there is no memory to wait for."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
@@ -13,14 +15,15 @@ from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy.exc import OperationalError
 
+from hpo.disk import disk_error, is_of_a_disk
 from hpo.ending import NoneCompleted
-from hpo.errors import HpoError
+from hpo.errors import DiskError, HpoError
 from hpo.experiment.checks import check_budgets, check_config
 from hpo.experiment.data_source import find_data_source
-from hpo.experiment.directory import OF_A_DISK, check_new, unwritable
+from hpo.experiment.directory import check_new
 from hpo.experiment.earlier import Earlier, check_same_training, find_earlier
 from hpo.experiment.experiment import Experiment
-from hpo.experiment.retrain import resume_command
+from hpo.experiment.retrain import paused, resume_command
 from hpo.interrupts import heeding_signals
 from hpo.objectives import objectives
 from hpo.records import DataSource, State
@@ -151,7 +154,7 @@ def opened(
 
     `capacity` is how many trials the launcher can run at a time, where it has a limit of its own.
 
-    Raises ExperimentError when its directory cannot be written any more.
+    Raises DiskError, which says how to go on, when its directory cannot be written any more.
     """
     experiment: Experiment | None = None
     try:
@@ -159,23 +162,30 @@ def opened(
         experiment.say_what_starts(config, capacity)
         yield experiment
         experiment.close(State.COMPLETE if experiment.progress.num_complete else State.FAIL)
+    except (OSError, OperationalError) as error:
+        if experiment is None or (isinstance(error, OSError) and not is_of_a_disk(error)):
+            raise
+        told = error if isinstance(error, DiskError) else disk_error(_place_of(error, experiment), error)
+        with suppress(OSError, OperationalError):
+            experiment.close(State.WAITING, str(told))
+        experiment.abandon()
+        show(experiment.progress.summary())
+        raise paused(told, experiment.paths.root) from error
     except (HpoError, HydraException, OmegaConfBaseException) as error:
         if experiment is not None:
             experiment.close(State.FAIL, str(error).splitlines()[0])
         raise
-    except (OSError, OperationalError) as error:
-        if experiment is None or (isinstance(error, OSError) and error.errno not in OF_A_DISK):
-            raise
-        told = unwritable(experiment.paths.root, error)
-        with suppress(OSError, OperationalError):
-            experiment.close(State.WAITING, str(told).splitlines()[0])
-        raise told from error
     except BaseException as error:
         if experiment is not None:
             experiment.close(State.WAITING, f"interrupted by {str(error) or type(error).__name__}")
             show(experiment.progress.summary())
             show(f"continue it: {resume_command(experiment.paths.root)}")
         raise
+
+
+def _place_of(error: OSError | OperationalError, experiment: Experiment) -> Path:
+    name = getattr(error, "filename", None)
+    return Path(os.fsdecode(name)) if name else experiment.paths.root
 
 
 def finish(experiment: Experiment) -> None:

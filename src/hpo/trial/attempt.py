@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hpo.errors import HpoError, NoExperimentError, TrialError
+from hpo.errors import DiskError, HpoError, NoExperimentError, TrialError
 from hpo.faults import reach
 from hpo.objectives import objective_values, objectives
 from hpo.paths import TrialPaths
@@ -80,7 +81,11 @@ def run_attempt(config: DictConfig, paths: TrialPaths, link: Link) -> Ended:
             )
             link.send(ended)
             return ended
-        link.send(start(config, values, paths))
+        try:
+            link.send(start(config, values, paths))
+        except DiskError as error:
+            link.send(outcome.failed(int(Metadata.of(paths)["number"]), error, paths))
+            raise
     return finish(config, values, paths, link)
 
 
@@ -114,15 +119,21 @@ def finish(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths, lin
     trial = TrialHandle(config, paths, metadata, link)
     is_test = config.run_task == TEST_TASK
     error: BaseException | None = None
-    with train_log(paths):
+    with ExitStack() as stack:
         try:
+            stack.enter_context(train_log(paths))
             with time_limit(None if is_test else config.trial_timeout_s):
                 ended = _test(trial, link) if is_test else _train(trial, values, metadata, link)
         except (Exception, SystemExit) as raised:
-            error, ended = raised, outcome.failed(trial.number, raised, config.recoverable_errors)
+            error, ended = raised, outcome.failed(trial.number, raised, paths, config.recoverable_errors)
             is_mistake = isinstance(raised, HpoError)
-            logger.error("trial failed\n%s", ended.reason if is_mistake else ended.traceback or ended.reason)
-        outcome.write(metadata, ended, key=outcome.TEST_OUTCOME if is_test else outcome.OUTCOME)
+            with suppress(DiskError):
+                logger.error("trial failed\n%s", ended.reason if is_mistake else ended.traceback or ended.reason)
+        try:
+            outcome.write(metadata, ended, key=outcome.TEST_OUTCOME if is_test else outcome.OUTCOME)
+        except DiskError as raised:
+            if not ended.found_no_disk:
+                error, ended = raised, outcome.failed(trial.number, raised, paths)
     reach("at_exit")
     link.send(ended)
     if isinstance(error, Exception):

@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
 
+from hpo.disk import writing
 from hpo.errors import TrialError
 from hpo.faults import reach
 from hpo.files import removed_on_failure, sync_file, sync_folder
@@ -55,19 +56,20 @@ class Checkpoints:
         plain_state = loadable(state)
         target = self._paths.checkpoint(iteration)
         temporary = temporary_for(target)
-        with removed_on_failure(temporary), temporary.open("wb") as file:
-            torch.save(plain_state, file)
-            file.flush()
-            reach("checkpoint_half_written", lambda: file.truncate(file.tell() // 2))
-            os.fsync(file.fileno())
-        before_rename()
-        reach("checkpoint_unnamed")
-        if best:
-            publish(temporary, self._paths.best_checkpoint(iteration))
-            reach("checkpoint_best_named")
-        temporary.replace(target)
-        sync_folder(target.parent)
-        self._rotate()
+        with writing(target), removed_on_failure(temporary):
+            with temporary.open("wb") as file:
+                torch.save(plain_state, file)
+                file.flush()
+                reach("checkpoint_half_written", lambda: file.truncate(file.tell() // 2))
+                os.fsync(file.fileno())
+            before_rename()
+            reach("checkpoint_unnamed")
+            if best:
+                publish(temporary, self._paths.best_checkpoint(iteration))
+                reach("checkpoint_best_named")
+            temporary.replace(target)
+            sync_folder(target.parent)
+            self._rotate()
 
     def restore(self) -> dict[str, Any] | None:
         """The state in the newest checkpoint that loads; see `newest`."""
@@ -144,8 +146,9 @@ def name_again(written: Path, target: Path) -> None:
     try:
         temporary.hardlink_to(written)
     except OSError:
-        shutil.copyfile(written, temporary)
-        sync_file(temporary)
+        with removed_on_failure(temporary):
+            shutil.copyfile(written, temporary)
+            sync_file(temporary)
     temporary.replace(target)
     temporary.unlink(missing_ok=True)  # a rename between two names of one file does nothing
     sync_folder(target.parent)

@@ -26,12 +26,12 @@ class Metadata:
 
     @classmethod
     def of(cls, trial: TrialPaths) -> Metadata:
-        """What the scheduler or an earlier attempt left in the trial's directory, or nothing."""
+        """What the scheduler or an earlier attempt left in the trial's directory; nothing of what is damaged."""
         try:
             values = json.loads(trial.metadata.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             values = {}
-        return cls(trial.metadata, values)
+        return cls(trial.metadata, values if isinstance(values, dict) else {})
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]

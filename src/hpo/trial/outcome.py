@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from hpo.disk import disk_error_of
 from hpo.errors import TrialError
 from hpo.objectives import Objective
 from hpo.paths import TrialPaths
@@ -54,8 +55,14 @@ def returned(
     return Ended(number, State.COMPLETE, metrics, reason=finish.reason if finish else None)
 
 
-def failed(number: int, error: BaseException, recoverable: Collection[str] = ()) -> Ended:
-    """FAIL, or FAIL_RECOVERABLE for a class named in `recoverable`: the reason in one line, and the traceback."""
+def failed(number: int, error: BaseException, paths: TrialPaths, recoverable: Collection[str] = ()) -> Ended:
+    """FAIL, or FAIL_RECOVERABLE for a class named in `recoverable`, and where the disk takes no more.
+
+    The reason is in one line, and the traceback in full.
+    """
+    of_the_disk = disk_error_of(error, paths.root)
+    if of_the_disk is not None:
+        return Ended(number, State.FAIL_RECOVERABLE, reason=str(of_the_disk), found_no_disk=True)
     if isinstance(error, SystemExit):
         return Ended(number, State.FAIL, reason=f"the task ended its process: SystemExit({error.code!r})")
     lines = str(error).strip().splitlines()

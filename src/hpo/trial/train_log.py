@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hpo.log_file import LogFile
 from hpo.paths import TrialPaths
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -14,7 +15,7 @@ _LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 @contextmanager
 def train_log(paths: TrialPaths) -> Iterator[None]:
     """Everything that is logged in this process goes to train.log."""
-    handler = logging.FileHandler(paths.log, encoding="utf-8")
+    handler = LogFile(paths.log)
     handler.setFormatter(logging.Formatter(_LOG_FORMAT))
     root = logging.getLogger()
     level = root.level
