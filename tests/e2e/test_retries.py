@@ -74,6 +74,14 @@ def test_a_trial_whose_process_dies_is_tried_again_from_its_checkpoint(
     assert reason in run.paths.log.read_text()
 
 
+def test_the_last_trial_of_a_plan_is_tried_again_as_well(search: Callable[..., Run]) -> None:
+    plan = ("+task.times=choice(1,2)", "search_algo=grid", "constraints=['task.times < 2']")
+    run = search("exit", *plan, "total_trials=5", "concurrent_trials=2")
+
+    assert run.status == 0, run.stdout + run.stderr
+    assert run.trials("state, attempt") == [("COMPLETE", 2), ("PRUNED_INVALID", 1)]
+
+
 def test_after_so_many_retries_it_has_failed(search: Callable[..., Run]) -> None:
     run = search("exit", "+task.times=9", "max_retries=2")
 

@@ -105,7 +105,7 @@ class Search:
             self._heed_signals()
             self._heed_the_disk()
             if not self._running:
-                if not (self._retries and self._is_open):
+                if not (self._retries and self._goes_on):
                     return
                 time.sleep(_PAUSE_S)
                 continue
@@ -150,6 +150,11 @@ class Search:
         if isinstance(event, Ended):
             self._running.discard(event.number)
 
+    @property
+    def _goes_on(self) -> bool:
+        """Whether trials that were proposed are run, also where there is nothing more to propose."""
+        return not self._is_over and self._no_disk is None
+
     def _take_up(self) -> None:
         """Hear the ends that nobody heard, and let the budget know what there is."""
         for ended in self._left.ended:
@@ -163,12 +168,15 @@ class Search:
 
     def _fill(self) -> None:
         """Start a trial in each free slot, as far as the budget and the space go; unfinished ones first."""
-        while self._is_open and len(self._running) < self._num_slots:
+        while self._goes_on and len(self._running) < self._num_slots:
             again = self._retries.due(self._num_ends, is_idle=not self._running)
             if again is not None or self._unfinished:
                 self._submit(again or self._unfinished.popleft())
                 continue
-            if self._num_ended + len(self._running) + len(self._retries) >= self._total_trials:
+            if (
+                not self._is_open
+                or self._num_ended + len(self._running) + len(self._retries) >= self._total_trials
+            ):
                 return
             if self._proposals.must_wait:
                 return
@@ -208,7 +216,7 @@ class Search:
         if isinstance(event, Ended) and event.found_no_disk:
             self._no_disk = self._no_disk or event.reason
             self._is_open = False
-        if isinstance(event, Ended) and event.state is State.FAIL_RECOVERABLE and self._is_open:
+        if isinstance(event, Ended) and event.state is State.FAIL_RECOVERABLE and self._goes_on:
             event = self._retries.again(self._specs[event.number], event, self._num_ends + 1)
         self._experiment.record(event)
         if isinstance(event, Started):
