@@ -40,7 +40,14 @@ _HPO = (
     "hpo.recording.train_log",
     "hpo_launchers.local.config",
 )
-_TORCH = ("torch", "torch.optim", "torch.utils.data", "torch.utils.data.dataloader", "torch.utils.serialization")
+_TORCH = (
+    "torch",
+    "numpy.random",
+    "torch.optim",
+    "torch.utils.data",
+    "torch.utils.data.dataloader",
+    "torch.utils.serialization",
+)
 _IMPORT = {"torch": _torch.import_torch, "torchmetrics": _torch.import_torchmetrics}
 _TORCHMETRICS_TARGETS = ("torchmetrics.", "hpo.training.")
 

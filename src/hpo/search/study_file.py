@@ -45,7 +45,7 @@ class StudyFile:
         self._storage = RDBStorage(sqlite.url(path), engine_kwargs=sqlite.engine_options(path))
         names = {study.study_name: study._study_id for study in self._storage.get_all_studies()}
         self._study_id = names[name] if name in names else self._storage.create_new_study(directions, name)
-        self.found = self._storage.get_all_trials(self._study_id) if name in names else []
+        self.found = self._storage.get_all_trials(self._study_id, deepcopy=False) if name in names else []
         self._trial_ids = {trial.number: trial._trial_id for trial in self.found}
         self.attributes = self._storage.get_study_system_attrs(self._study_id)
         self._study_attributes = dict(self.attributes)

@@ -62,7 +62,7 @@ def train(trial: Trial) -> Finish | dict[str, float]:
         if setup.average is not None:
             setup.average.update_parameters(setup.model)
         setup.schedule.step(iteration)
-        if iteration in plan.histograms:
+        if plan.histograms is not None and iteration in plan.histograms:
             log_histograms(trial, setup.model, iteration)
 
         is_evaluation, is_last = iteration in plan.evaluate, iteration == plan.total_steps

@@ -14,14 +14,29 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
+class Due:
+    """The first step at or after each multiple of `every_steps` (at least 1), and the last one, `total`.
+
+    A step is looked at when it comes: a long training has millions of them.
+    """
+
+    every_steps: float
+    total: int
+
+    def __contains__(self, step: int) -> bool:
+        count = math.floor((step + _ROUNDING) / self.every_steps)
+        return step == self.total or (count > 0 and math.ceil(count * self.every_steps - _ROUNDING) == step)
+
+
+@dataclass(frozen=True)
 class Plan:
     """Steps are counted from 1; `evaluate` and `log` both hold the last one. A step takes `batches_per_step`."""
 
     epochs: int
     steps_per_epoch: int
-    evaluate: frozenset[int]
-    log: frozenset[int]
-    histograms: frozenset[int] = frozenset()
+    evaluate: Due
+    log: Due
+    histograms: Due | None = None
     batches_per_step: int = 1
 
     @classmethod
@@ -35,9 +50,7 @@ class Plan:
             steps_per_epoch,
             evaluate=_due("eval_epoch", config.eval_epoch, epochs, steps_per_epoch),
             log=_due("log_epoch", config.log_epoch, epochs, steps_per_epoch),
-            histograms=_due("histogram_epoch", every, epochs, steps_per_epoch)
-            if every is not None
-            else frozenset(),
+            histograms=_due("histogram_epoch", every, epochs, steps_per_epoch) if every is not None else None,
             batches_per_step=batches_per_step,
         )
 
@@ -57,11 +70,7 @@ def check_train_config(config: DictConfig) -> None:
         raise ConfigError(f"train_config.clip_grad_norm={config.clip_grad_norm} must be above 0, or null")
 
 
-def _due(key: str, every_epochs: float, epochs: int, steps_per_epoch: int) -> frozenset[int]:
-    """The first step at or after each multiple of `every_epochs`, and the last step."""
+def _due(key: str, every_epochs: float, epochs: int, steps_per_epoch: int) -> Due:
     if not every_epochs > 0:
         raise ConfigError(f"{key}={every_epochs} must be above 0; it counts epochs, and 0.5 is twice in each")
-    total = epochs * steps_per_epoch
-    every_steps = max(every_epochs * steps_per_epoch, 1.0)
-    multiples = range(1, math.floor(total / every_steps + _ROUNDING) + 1)
-    return frozenset((*(math.ceil(count * every_steps - _ROUNDING) for count in multiples), total))
+    return Due(max(every_epochs * steps_per_epoch, 1.0), epochs * steps_per_epoch)
