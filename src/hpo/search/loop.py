@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
@@ -11,14 +10,12 @@ from dataclasses import replace
 
 from sqlalchemy.exc import OperationalError
 
-from hpo import interrupts
-from hpo.errors import DiskError
 from hpo.experiment.experiment import Experiment
 from hpo.faults import reach
-from hpo.interrupts import Stopped
 from hpo.objectives import objective_values
 from hpo.records import Ended, Event, ReplicateEnded, Report, Resumed, Started, State, Stop, TrialSpec
 from hpo.search.budget import Budget
+from hpo.search.leaving import Leaving
 from hpo.search.proposals import Proposals, Rejected
 from hpo.search.reconcile import Left, spec_of
 from hpo.search.replicates import attributes_of
@@ -31,8 +28,6 @@ _NOTHING_LEFT = Left()
 _WAIT_S = 0.25
 # between two looks whether a trial is to be tried again, where nothing else runs
 _PAUSE_S = 0.05
-# what runs has this long to keep a checkpoint when a signal ends the search
-_LEAVE_S = 6.0
 _FLUSH_S = 0.25
 # of proposals in a row that are not run, on the terminal
 _MAX_SHOWN_REJECTED = 3
@@ -80,8 +75,7 @@ class Search:
         self._num_rejected = 0
         self._running: set[int] = set()
         self._stopped: set[int] = set()
-        self._leave_by: float | None = None
-        self._no_disk: str | None = None
+        self._leaving = Leaving(stream, self._running, experiment.say)
         self._is_open = True
         self._is_over = False
         self._last_flush = time.monotonic()
@@ -95,15 +89,14 @@ class Search:
         try:
             self._run()
         except (OSError, OperationalError):
-            self._let_go()
+            self._leaving.let_go()
             raise
 
     def _run(self) -> None:
         self._take_up()
         while True:
             self._fill()
-            self._heed_signals()
-            self._heed_the_disk()
+            self._leaving.heed()
             if not self._running:
                 if not (self._retries and self._goes_on):
                     return
@@ -112,48 +105,12 @@ class Search:
             self._stream.wait(self._hear, _WAIT_S)
             self._flush_if_due()
             self._keep_the_budget()
-            self._heed_signals()
-
-    def _heed_signals(self) -> None:
-        """At a signal what runs keeps a checkpoint and leaves. Raises Stopped when it has, or takes too long."""
-        number = interrupts.requested()
-        if number is not None and self._have_left(
-            f"{signal.Signals(number).name}: the search stops; {len(self._running)} running trials keep a "
-            "checkpoint and wait to be continued (a second signal ends them at once)"
-        ):
-            raise Stopped(number)
-
-    def _have_left(self, why: str) -> bool:
-        """Nothing starts any more, and what runs is asked to leave: whether it has, or takes too long."""
-        if self._leave_by is None:
-            self._is_open, self._is_over = False, True
-            self._leave_by = time.monotonic() + _LEAVE_S
-            self._experiment.say(why)
-            for trial in self._running:
-                self._stream.stop(trial, Stop.LEAVE)
-        return not self._running or time.monotonic() >= self._leave_by
-
-    def _heed_the_disk(self) -> None:
-        """When a trial has found no disk, what runs leaves. Raises DiskError when it has, or takes too long."""
-        if self._no_disk is not None and self._have_left("no other trial starts, and those that run are to leave"):
-            raise DiskError(self._no_disk)
-
-    def _let_go(self) -> None:
-        """Have what runs leave, when its end cannot be written down any more: its directory tells it later."""
-        for trial in self._running:
-            self._stream.stop(trial, Stop.LEAVE)
-        leave_by = time.monotonic() + _LEAVE_S
-        while self._running and time.monotonic() < leave_by and interrupts.requested() is None:
-            self._stream.wait(self._note_end, _WAIT_S)
-
-    def _note_end(self, event: Event) -> None:
-        if isinstance(event, Ended):
-            self._running.discard(event.number)
+            self._leaving.heed()
 
     @property
     def _goes_on(self) -> bool:
         """Whether trials that were proposed are run, also where there is nothing more to propose."""
-        return not self._is_over and self._no_disk is None
+        return not self._is_over and not self._leaving.is_near
 
     def _take_up(self) -> None:
         """Hear the ends that nobody heard, and let the budget know what there is."""
@@ -214,8 +171,7 @@ class Search:
             violations = self._violations(event, self._soft)
             event = replace(event, is_feasible=not any(violation > 0 for violation in violations.values()))
         if isinstance(event, Ended) and event.found_no_disk:
-            self._no_disk = self._no_disk or event.reason
-            self._is_open = False
+            self._leaving.found_no_disk(event.reason)
         if isinstance(event, Ended) and event.state is State.FAIL_RECOVERABLE and self._goes_on:
             event = self._retries.again(self._specs[event.number], event, self._num_ends + 1)
         self._experiment.record(event)
@@ -263,7 +219,7 @@ class Search:
         for number, (reason, state) in self._budget.overdue().items():
             self._stream.kill(number, reason, state)
         why = self._budget.over()
-        if why is None or self._is_over:
+        if why is None or self._is_over or self._leaving.is_near:
             return
         self._is_open, self._is_over = False, True
         running = len(self._running)

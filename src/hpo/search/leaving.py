@@ -1,0 +1,74 @@
+"""How a search ends before its time, after a signal or when a disk takes no more: what runs keeps a checkpoint."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Set
+
+from hpo import interrupts
+from hpo.errors import DiskError
+from hpo.interrupts import Stopped
+from hpo.records import Ended, Event, Stop
+from hpo.search.stream import Stream
+
+# what runs has this long to keep a checkpoint
+_LEAVE_S = 6.0
+_WAIT_S = 0.25
+
+
+class Leaving:
+    """`running` are the trials that run now; `say` is for a line on the terminal."""
+
+    def __init__(self, stream: Stream, running: Set[int], say: Callable[[str], None]) -> None:
+        self._stream = stream
+        self._running = running
+        self._say = say
+        self._leave_by: float | None = None
+        self._no_disk: str | None = None
+
+    @property
+    def is_near(self) -> bool:
+        """Whether nothing is to start any more."""
+        return self._leave_by is not None or self._no_disk is not None
+
+    def found_no_disk(self, reason: str | None) -> None:
+        """A trial could not write; the first reason is the one that is told."""
+        self._no_disk = self._no_disk or reason or "a trial could not write"
+
+    def heed(self) -> None:
+        """Ask what runs to leave, when there is reason to; once it has, or takes too long, raise that reason.
+
+        Raises Stopped after a signal, DiskError when a trial has found no disk.
+        """
+        number = interrupts.requested()
+        if number is not None and self._have_left(
+            f"{signal.Signals(number).name}: the search stops; {len(self._running)} running trials keep a "
+            "checkpoint and wait to be continued (a second signal ends them at once)"
+        ):
+            raise Stopped(number)
+        if self._no_disk is not None and self._have_left("no other trial starts, and those that run are to leave"):
+            raise DiskError(self._no_disk)
+
+    def let_go(self) -> None:
+        """Have what runs leave, when its end cannot be written down any more: its directory tells it later."""
+        still = set(self._running)
+        for trial in still:
+            self._stream.stop(trial, Stop.LEAVE)
+
+        def note(event: Event) -> None:
+            if isinstance(event, Ended):
+                still.discard(event.number)
+
+        leave_by = time.monotonic() + _LEAVE_S
+        while still and time.monotonic() < leave_by and interrupts.requested() is None:
+            self._stream.wait(note, _WAIT_S)
+
+    def _have_left(self, why: str) -> bool:
+        """What runs is asked to leave: whether it has, or takes too long."""
+        if self._leave_by is None:
+            self._leave_by = time.monotonic() + _LEAVE_S
+            self._say(why)
+            for trial in self._running:
+                self._stream.stop(trial, Stop.LEAVE)
+        return not self._running or time.monotonic() >= self._leave_by
