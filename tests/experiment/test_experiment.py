@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from hpo.overrides import encode
 from hpo.records import DataSource, Ended, Report, Started, State, TrialSpec
 from hpo.targets import allowed_targets
 from tests.conftest import new_experiment
+from tests.experiment.conftest import query
 
 Make = Callable[..., DictConfig]
 Open = Callable[..., Experiment]
@@ -45,14 +45,6 @@ def open_one(quadratic: Make) -> Iterator[Open]:
     yield make
     for experiment in opened:
         experiment.close(State.COMPLETE)
-
-
-def query(experiment: Experiment, sql: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(f"file:{experiment.paths.state_db}?mode=ro", uri=True)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
 
 
 def test_the_overall_configuration_is_on_disk_with_what_was_fixed(open_one: Open, quadratic: Make) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from hpo.records import Ended, ReplicateEnded, Report, Resumed, Started, State, 
 from hpo.trial.metadata import Metadata
 from hpo.trial.outcome import OUTCOME, read
 from tests.conftest import new_experiment
+from tests.experiment.conftest import query
 
 SPEC = TrialSpec(7, params={"task.x": 0.5})
 
@@ -35,14 +35,6 @@ def of_replicates(quadratic: Callable[..., DictConfig]) -> Iterator[Experiment]:
     experiment.prepare(SPEC)
     yield experiment
     experiment.close(State.COMPLETE)
-
-
-def query(experiment: Experiment, sql: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(f"file:{experiment.paths.state_db}?mode=ro", uri=True)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
 
 
 def reports_of(experiment: Experiment) -> list[tuple[Any, ...]]:
