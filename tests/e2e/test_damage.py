@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import hpo
 from hpo import status
 from hpo.errors import ExperimentError
 from hpo.paths import ExperimentPaths
+from hpo.stored import time_of
 from tests.e2e.conftest import Run, make_project, run_hpo
 from tests.e2e.test_resume import python, study_of
 
@@ -129,11 +131,9 @@ def test_a_state_database_that_is_made_again_has_all_that_study_and_files_tell(
     after = told(paths)
     for part in before:
         assert after[part] == before[part], part
-    proposed = [trial.datetime_start.timestamp() for trial in study_of(paths).trials if trial.datetime_start]
-    created = rows(
-        paths, "SELECT unixepoch(created_at, 'subsec') AS at FROM trials ORDER BY number"
-    )  # UTC, as all times there
-    assert [row["at"] for row in created] == pytest.approx(proposed, abs=0.01)
+    proposed = [trial.datetime_start.astimezone(UTC) for trial in study_of(paths).trials if trial.datetime_start]
+    created = rows(paths, "SELECT created_at FROM trials ORDER BY number")
+    assert [time_of(row["created_at"]) for row in created] == proposed
     (experiment,) = rows(paths, "SELECT started_at FROM experiments")
     (first,) = rows(paths, "SELECT min(created_at) AS at FROM trials")
     assert since <= experiment["started_at"] == first["at"]

@@ -136,7 +136,7 @@ def write(metadata: Metadata, ended: Ended, *, key: str) -> None:
 
 
 def note_death(ended: Ended, paths: TrialPaths) -> None:
-    """Write down, in its files, the end of a trial whose process could not do so itself.
+    """Write down, in its files, the end of a trial whose process could not do so itself, and clear up after it.
 
     An end that is none for good is that of an earlier attempt, since the one that died had not begun to write; or
     the trial is not tried again, and it has become one.
@@ -148,6 +148,8 @@ def note_death(ended: Ended, paths: TrialPaths) -> None:
         if state.is_finished or (state is ended.state and noted["ended_at"] == timestamp(ended.time)):
             return
     write(metadata, ended, key=OUTCOME)
+    for path in paths.temporary:
+        path.unlink()
     with paths.log.open("a", encoding="utf-8") as log:
         log.write(f"{timestamp(ended.time)} trial failed: {ended.reason}\n")
 
