@@ -67,6 +67,7 @@ class Checkpoints:
                 reach("checkpoint_best_named")
             temporary.replace(target)
             sync_folder(target.parent)
+            reach("checkpoint_named")
             self._rotate()
 
     def restore(self) -> dict[str, Any] | None:
