@@ -119,7 +119,8 @@ def redirect(start_response: StartResponse, address: str) -> Iterable[bytes]:
     return respond(start_response, "302 Found", "", headers=[("Location", address)])
 
 
-def of_database(error: Exception) -> bool:
-    """Whether an error is one of reading a database: it is locked, damaged, or no database."""
-    causes = (error, getattr(error, "orig", None), error.__cause__, error.__context__)
-    return any(isinstance(cause, sqlite3.Error) for cause in causes)
+def of_database(error: BaseException | None) -> sqlite3.Error | None:
+    """The error of SQLite that another one comes from: the file is locked, damaged, or no database."""
+    while error is not None and not isinstance(error, sqlite3.Error):
+        error = error.__cause__ or error.__context__
+    return error
