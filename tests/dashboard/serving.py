@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import socket
 import subprocess
@@ -84,28 +83,6 @@ def served(app: App) -> Iterator[int]:
             assert not thread.is_alive()
 
 
-START = ("-m", "hpo.dashboard")
-if importlib.util.find_spec("hpo.dashboard.app") is None:
-    _CODE = """
-import sys, types, runpy, asyncio
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse, StreamingResponse
-from starlette.routing import Route
-async def home(request): return PlainTextResponse("home")
-async def events(request):
-    async def forever():
-        while True:
-            yield "data: x\\n\\n"
-            await asyncio.sleep(0.05)
-    return StreamingResponse(forever(), media_type="text/event-stream")
-stub = types.ModuleType("hpo.dashboard.app")
-stub.create_app = lambda directory: Starlette(routes=[Route("/", home), Route("/events", events)])
-sys.modules["hpo.dashboard.app"] = stub
-runpy.run_module("hpo.dashboard", run_name="__main__", alter_sys=True)
-"""
-    START = ("-c", _CODE)
-
-
 @dataclass(frozen=True)
 class Running:
     process: subprocess.Popen[str]
@@ -116,7 +93,7 @@ class Running:
 @contextmanager
 def running(directory: Path, *options: str) -> Iterator[Running]:
     """The command, as a process of its own, from the moment that it has said its address."""
-    command = [sys.executable, *START, str(directory), "--port", "0", *options]
+    command = [sys.executable, "-m", "hpo.dashboard", str(directory), "--port", "0", *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY
     ) as process:

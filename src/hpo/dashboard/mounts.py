@@ -14,7 +14,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from hpo.dashboard import files
-from hpo.dashboard.asgi import HTML, TEXT, App, Receive, Scope, Send
+from hpo.dashboard.asgi import HTML, TEXT, App, Receive, Scope, Send, answer
 from hpo.dashboard.safety import METHODS, ONLY_READS
 from hpo.errors import HpoError
 
@@ -45,6 +45,10 @@ def mounted(app: App, directory: Path) -> App:
             start = "/" + scope["path"].split("/")[1] if "/" in scope["path"] else ""
             if start in mounts:
                 await mounts[start]({**scope, "root_path": ""}, receive, send)
+                return
+            if scope["path"] == "/favicon.ico":
+                # what a browser asks for where a page names no icon
+                await answer(scope, send, 204, "")
                 return
         await app(scope, receive, send)
 
