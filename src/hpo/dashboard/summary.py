@@ -88,9 +88,9 @@ class Summary:
 
     @property
     def duration_s(self) -> float | None:
-        if self.started is None or self.ended is None:
+        if self.started is None or self.last_seen is None:
             return None
-        return (self.ended - self.started).total_seconds()
+        return (self.last_seen - self.started).total_seconds()
 
     @property
     def last_seen(self) -> datetime | None:
