@@ -86,13 +86,26 @@ def opened(directory: Path, relative: str) -> BinaryIO | None:
 
 
 class _Download(StreamingResponse):
-    """Of a HEAD nothing is read."""
+    """As many bytes as were announced, also of a file that grows; of a HEAD nothing is read."""
+
+    def __init__(self, file: BinaryIO, headers: dict[str, str]) -> None:
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
+        super().__init__(self._chunks(), headers=headers, media_type="application/octet-stream")
+        self.headers["content-length"] = str(self._size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
-            await Response(headers=dict(self.headers))(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        with self._file:
+            if scope["method"] == "HEAD":
+                await Response(headers=dict(self.headers))(scope, receive, send)
+            else:
+                await super().__call__(scope, receive, send)
+
+    def _chunks(self) -> Iterator[bytes]:
+        left = self._size
+        while left and (chunk := self._file.read(min(left, _CHUNK))):
+            left -= len(chunk)
+            yield chunk
 
 
 def download(directory: Path, relative: str) -> Response:
@@ -100,24 +113,13 @@ def download(directory: Path, relative: str) -> Response:
     file = opened(directory, relative)
     if file is None:
         return PlainTextResponse("There is no such file.", 404)
-    size = os.fstat(file.fileno()).st_size
     name = relative.rpartition("/")[2]
     headers = {
-        "content-length": str(size),
         "content-disposition": f"attachment; filename*=utf-8''{quote(name, safe='', errors='replace')}",
         "content-security-policy": "sandbox; default-src 'none'",
         "x-content-type-options": "nosniff",
     }
-    return _Download(_chunks(file, size), headers=headers, media_type="application/octet-stream")
-
-
-def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """As many bytes as were announced, also of a file that grows."""
-    with file:
-        left = size
-        while left and (chunk := file.read(min(left, _CHUNK))):
-            left -= len(chunk)
-            yield chunk
+    return _Download(file, headers)
 
 
 def tail(path: Path, max_bytes: int) -> str:

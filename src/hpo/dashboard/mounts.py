@@ -14,7 +14,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from hpo.dashboard import files
-from hpo.dashboard.asgi import HTML, TEXT, App, Receive, Scope, Send
+from hpo.dashboard.asgi import HTML, TEXT, App, Receive, Scope, Send, answer
 from hpo.dashboard.safety import METHODS, ONLY_READS
 from hpo.errors import HpoError
 
@@ -45,6 +45,10 @@ def mounted(app: App, directory: Path) -> App:
             start = "/" + scope["path"].split("/")[1] if "/" in scope["path"] else ""
             if start in mounts:
                 await mounts[start]({**scope, "root_path": ""}, receive, send)
+                return
+            if scope["path"] == "/favicon.ico":
+                # what a browser asks for where a page names no icon
+                await answer(scope, send, 204, "")
                 return
         await app(scope, receive, send)
 
@@ -119,7 +123,8 @@ def redirect(start_response: StartResponse, address: str) -> Iterable[bytes]:
     return respond(start_response, "302 Found", "", headers=[("Location", address)])
 
 
-def of_database(error: Exception) -> bool:
-    """Whether an error is one of reading a database: it is locked, damaged, or no database."""
-    causes = (error, getattr(error, "orig", None), error.__cause__, error.__context__)
-    return any(isinstance(cause, sqlite3.Error) for cause in causes)
+def of_database(error: BaseException | None) -> sqlite3.Error | None:
+    """The error of SQLite that another one comes from: the file is locked, damaged, or no database."""
+    while error is not None and not isinstance(error, sqlite3.Error):
+        error = error.__cause__ or error.__context__
+    return error

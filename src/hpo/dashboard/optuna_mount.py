@@ -81,9 +81,8 @@ def read_only_storage(path: Path) -> RDBStorage:
 
 def unreadable(path: Path, error: Exception) -> Exception:
     """The error to raise for one that reading the study has raised: itself, unless the database is the cause."""
-    if not of_database(error):
-        return error
-    return ExperimentError(f"the study {path} cannot be read now: {getattr(error, 'orig', None) or error}")
+    cause = of_database(error)
+    return ExperimentError(f"the study {path} cannot be read now: {cause}") if cause is not None else error
 
 
 def _connection(path: Path) -> sqlite3.Connection:
