@@ -120,6 +120,7 @@ class Broken:
     num_directories: int
     resume: str
     phase: Phase = Phase.UNREADABLE
+    name: str | None = None
 
     @property
     def is_running(self) -> bool:
@@ -149,12 +150,7 @@ def _read(paths: ExperimentPaths) -> Summary:
         row = database.row(_EXPERIMENT)
         if row is None:
             raise UnreadableError(f"its state database {paths.state_db.name} has no experiment of that id")
-        try:
-            return _summary(paths, database, row)
-        except (ValueError, TypeError, KeyError) as error:
-            raise UnreadableError(
-                f"its state database {paths.state_db.name} holds what hpo does not write: {error}"
-            ) from error
+        return _summary(paths, database, row)
 
 
 def _summary(paths: ExperimentPaths, database: Database, row: Any) -> Summary:
