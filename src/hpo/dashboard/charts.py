@@ -231,7 +231,8 @@ def _axis(column: Column, values: Sequence[Any], searched: Mapping[str, Any]) ->
     if numbers and not others:
         low, high = min(numbers), max(numbers)
         spec = searched.get(column.key)
-        is_log = low > 0 and (high / low > _LOG_RATIO or (isinstance(spec, str) and spec.startswith("tag(log")))
+        is_wide = low > 0 and high / low > _LOG_RATIO
+        is_log = low > 0 and spec.startswith("tag(log") if isinstance(spec, str) else is_wide
         return {**axis, "kind": "number", "log": is_log, "low": low, "high": high}
     categories = sorted({str(value) for value in values if value is not None})
     return {**axis, "kind": "category", "categories": categories[:_MAX_CATEGORIES]}

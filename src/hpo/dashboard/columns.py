@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,10 @@ _MAX_SCANNED_BYTES = 50_000_000
 
 @dataclass(frozen=True)
 class Column:
-    """`id` as an address spells it, `title` as the table does; `key` within a column of JSON."""
+    """`id` as an address spells it, `title` as the table does; `key` within a column of JSON.
+
+    A parameter's title is as much of the end of its key as no other one has.
+    """
 
     id: str
     title: str
@@ -61,8 +65,10 @@ class Columns:
     @classmethod
     def of(cls, params: Iterable[str], metrics: Iterable[str], test: Iterable[str]) -> Columns:
         own = [Column(name, title, "own") for name, (title, _) in _OWN.items()]
+        params = list(params)
+        titles = _titles(params)
         keyed = [
-            Column(f"{kind}.{key}", key, _JSON[kind], key)
+            Column(f"{kind}.{key}", titles[key] if kind == "params" else key, _JSON[kind], key)
             for kind, keys in (("metrics", metrics), ("test", test), ("params", params))
             for key in keys
         ]
@@ -98,6 +104,18 @@ class ColumnsSeen:
             self._newest = newest
         metrics = dict.fromkeys([*objectives, *_metrics(database, "metrics"), *_metrics(database, "reports")])
         return Columns.of(self._params, metrics, _metrics(database, "test_metrics"))
+
+
+def _titles(keys: Sequence[str]) -> dict[str, str]:
+    """The shortest ends of dotted keys that tell them apart."""
+    ends = Counter(end for key in keys for end in _ends(key))
+    return {key: next((end for end in _ends(key) if ends[end] == 1), key) for key in keys}
+
+
+def _ends(key: str) -> list[str]:
+    """`a.b.c` gives `c`, `b.c` and `a.b.c`."""
+    parts = key.split(".")
+    return [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
 
 
 def _params_after(database: Database, number: int) -> list[str]:

@@ -64,6 +64,9 @@ def opened(paths: ExperimentPaths) -> Iterator[Database]:
             yield Database(connection, paths.experiment_id)
     except sqlite3.Error as error:
         raise _told(path, error) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        # JSON that is cut, a state that is none, a list where a mapping was
+        raise UnreadableError(f"its state database {path.name} holds what hpo does not write: {error}") from error
 
 
 def _told(path: Path, error: sqlite3.Error) -> UnreadableError:

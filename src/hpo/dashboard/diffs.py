@@ -29,6 +29,15 @@ class Difference:
     value: Any
     is_searched: bool
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the trial's configuration has no such key."""
+        return self.value is ABSENT
+
+    @property
+    def is_same(self) -> bool:
+        return self.default is not ABSENT and bool(self.default == self.value)
+
 
 def differences(
     defaults: Mapping[str, Any], config: Mapping[str, Any], searched: Mapping[str, Any]

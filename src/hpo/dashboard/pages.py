@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from hpo.paths import ExperimentPaths, TrialPaths
 
 LOG_BYTES = 64_000
 _MAX_FILES = 200
+_MAX_THREADS = 8
 _REPLICATES = (
     "SELECT replicate, random_seed, state, metrics, reason FROM replicates "
     "WHERE experiment_id = ? AND number = ? ORDER BY replicate"
@@ -45,7 +47,9 @@ class Pages:
         found = [(paths, stamp_of(paths)) for paths in self._store.experiments()]
 
         def make() -> Response:
-            summaries = [summary_of(self._store, paths, stamp) for paths, stamp in found]
+            # one that is held keeps the others waiting for no more than its own time
+            with ThreadPoolExecutor(_MAX_THREADS) as pool:
+                summaries = list(pool.map(lambda each: summary_of(self._store, *each), found))
             # those that run first, then the newest
             summaries.sort(key=lambda each: (not each.is_running, -_began(each)))
             return self._templates.page(

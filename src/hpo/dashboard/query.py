@@ -14,7 +14,7 @@ from hpo.dashboard.columns import Column, Columns
 from hpo.records import State
 
 SIZES = (25, 50, 100, 250)
-DEFAULT_SIZE = 50
+DEFAULT_SIZE = 25
 MAX_CHOSEN = 12
 # what the charts are to show
 OTHERS = ("curve", "objective", "log")

@@ -88,9 +88,9 @@ class Summary:
 
     @property
     def duration_s(self) -> float | None:
-        if self.started is None or self.ended is None:
+        if self.started is None or self.last_seen is None:
             return None
-        return (self.ended - self.started).total_seconds()
+        return (self.last_seen - self.started).total_seconds()
 
     @property
     def last_seen(self) -> datetime | None:
@@ -120,6 +120,7 @@ class Broken:
     num_directories: int
     resume: str
     phase: Phase = Phase.UNREADABLE
+    name: str | None = None
 
     @property
     def is_running(self) -> bool:
@@ -149,12 +150,7 @@ def _read(paths: ExperimentPaths) -> Summary:
         row = database.row(_EXPERIMENT)
         if row is None:
             raise UnreadableError(f"its state database {paths.state_db.name} has no experiment of that id")
-        try:
-            return _summary(paths, database, row)
-        except (ValueError, TypeError, KeyError) as error:
-            raise UnreadableError(
-                f"its state database {paths.state_db.name} holds what hpo does not write: {error}"
-            ) from error
+        return _summary(paths, database, row)
 
 
 def _summary(paths: ExperimentPaths, database: Database, row: Any) -> Summary:

@@ -80,6 +80,11 @@ class Page:
     def last(self) -> int:
         return self.first + len(self.rows) - 1
 
+    def is_numeric(self, column: Column) -> bool:
+        """Whether all that a column shows are numbers, and stand at its right."""
+        values = [row.value(column) for row in self.rows if row.value(column) is not None]
+        return bool(values) and all(isinstance(each, int | float) and not isinstance(each, bool) for each in values)
+
 
 def page_of(database: Database, query: Query) -> Page:
     """What an address asks for; the last page where it asks for one beyond."""

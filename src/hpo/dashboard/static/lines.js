@@ -53,13 +53,15 @@ export function trial(host, data, options) {
   if (!data.charts.length) return nothing(host, "Nothing has been reported yet.");
   const grid = html("div", { class: "small" });
   host.append(grid);
-  for (const chart of data.charts) {
-    const cell = html("div", { class: "cell" });
-    grid.append(cell);
+  // all of them first: what there is decides how wide they are
+  const cells = data.charts.map(() => html("div", { class: "cell" }));
+  grid.append(...cells);
+  for (const [index, chart] of data.charts.entries()) {
+    const cell = cells[index];
     const names = [...new Set(chart.lines.map((line) => line.name))];
     drawn(cell, chart.lines, { ...options, height: 210, yTitle: chart.metric, colour: (line) => names.indexOf(line.name), name: (line) => line.name });
     if (names.length > 1) {
-      cell.append(html("ul", { class: "legend" }, ...names.map((name, index) => html("li", {}, swatch(index), name))));
+      cell.append(html("ul", { class: "legend" }, ...names.map((name, at) => html("li", {}, swatch(at), name))));
     }
   }
   return undefined;

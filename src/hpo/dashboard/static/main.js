@@ -16,6 +16,7 @@ const main = document.getElementById("main");
 const follow = document.getElementById("follow");
 const tags = new Map();
 const drawn = new WeakMap();
+const seen = new WeakSet();
 let timer = null;
 let turn = 0;
 
@@ -187,9 +188,9 @@ async function loadLog(log) {
   if (!response?.ok) return;
   const { text } = await response.json();
   if (log.textContent === text) return;
-  const isAtEnd = !log.dataset.seen || log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+  const isAtEnd = !seen.has(log) || log.scrollHeight - log.scrollTop - log.clientHeight < 24;
   log.textContent = text;
-  log.dataset.seen = "1";
+  seen.add(log);
   if (isAtEnd) log.scrollTop = log.scrollHeight;
 }
 
@@ -208,7 +209,10 @@ function lasting(value) {
   return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
 }
 
-for (const log of main.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;
+for (const log of logs()) {
+  log.scrollTop = log.scrollHeight;
+  seen.add(log);
+}
 tick();
 setInterval(tick, 1000);
 refresh(location.href);

@@ -11,10 +11,10 @@ export function morph(from, to) {
 
 function takeAttributes(from, to) {
   for (const { name } of [...from.attributes]) {
-    if (!to.hasAttribute(name) && !ofTheReader(from, name)) from.removeAttribute(name);
+    if (!to.hasAttribute(name) && !isOpened(from, name)) from.removeAttribute(name);
   }
   for (const { name, value } of to.attributes) {
-    if (from.getAttribute(name) !== value && !ofTheReader(from, name)) from.setAttribute(name, value);
+    if (from.getAttribute(name) !== value && !isOpened(from, name)) from.setAttribute(name, value);
   }
   if (from instanceof HTMLInputElement && from !== document.activeElement) {
     if (from.type === "checkbox" && !from.closest("details")) from.checked = to.hasAttribute("checked");
@@ -22,15 +22,16 @@ function takeAttributes(from, to) {
   }
 }
 
-function ofTheReader(element, name) {
-  return (name === "open" && element instanceof HTMLDetailsElement) || element.dataset.own === name;
+// Whoever reads opens and closes details.
+function isOpened(element, name) {
+  return name === "open" && element instanceof HTMLDetailsElement;
 }
 
 function takeChildren(from, to) {
   const known = new Map([...from.children].filter(key).map((child) => [key(child), child]));
   let place = from.firstChild;
   for (const wanted of [...to.childNodes]) {
-    let found = key(wanted) ? known.get(key(wanted)) : unkeyed(place, wanted);
+    const found = key(wanted) ? known.get(key(wanted)) : unkeyed(place, wanted);
     if (!found) {
       from.insertBefore(document.importNode(wanted, true), place);
       continue;

@@ -4,7 +4,7 @@ import { nothing } from "./lines.js";
 import { html, scale, shown, svg } from "./plot.js";
 
 const SHADES = 5;
-const HEIGHT = 300;
+const HEIGHT = 292;
 const [TOP, BOTTOM, SIDE] = [44, 268, 46];
 
 export function parallel(host, data, options) {

@@ -76,7 +76,7 @@ function logTicks(low, high, count) {
 // A frame with two axes. Returns what to draw into and the scales.
 export function frame(host, { xs, ys, xTitle, yTitle, logX, logY, height = 260, label }) {
   const width = Math.max(260, host.clientWidth);
-  const edge = { left: 58, right: 12, top: 12, bottom: 40 };
+  const edge = { left: 58, right: 12, top: 26, bottom: 40 };
   const x = scale(xs[0], xs[1], edge.left, width - edge.right, logX);
   const y = scale(ys[0], ys[1], height - edge.bottom, edge.top, logY);
   const root = svg("svg", { class: "frame", width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
@@ -93,7 +93,7 @@ export function frame(host, { xs, ys, xTitle, yTitle, logX, logY, height = 260, 
   }
   grid.append(svg("line", { class: "base", x1: edge.left, x2: width - edge.right, y1: height - edge.bottom, y2: height - edge.bottom }));
   grid.append(svg("text", { class: "name", x: (edge.left + width - edge.right) / 2, y: height - 4, "text-anchor": "middle" }, xTitle));
-  grid.append(svg("text", { class: "name", x: -(height - edge.bottom) / 2, y: 12, transform: "rotate(-90)", "text-anchor": "middle" }, yTitle));
+  grid.append(svg("text", { class: "name", x: 4, y: 12 }, yTitle));
   const body = svg("g", { class: "body" });
   root.append(grid, body);
   return { root, body, x, y, width, height, edge };
