@@ -257,7 +257,12 @@ def test_a_link_out_of_the_directory_is_not_followed(paths: ExperimentPaths, por
     paths.log.symlink_to(secret)
     (paths.experiment_dir / "experiment_link").symlink_to(tmp_path)
 
-    for path in ("/", f"/experiments/{SOUND}/trials/0", f"/experiments/{SOUND}/trials/0/log", f"/experiments/{SOUND}/log"):
+    for path in (
+        "/",
+        f"/experiments/{SOUND}/trials/0",
+        f"/experiments/{SOUND}/trials/0/log",
+        f"/experiments/{SOUND}/log",
+    ):
         assert "secret words" not in ask(port, path).text
     assert ask(port, "/experiments/link").status == 404
     assert ask(port, f"/experiments/{SOUND}/files/{trial_id}/{trial.log.name}").status == 404

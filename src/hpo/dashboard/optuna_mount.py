@@ -80,10 +80,15 @@ def read_only_storage(path: Path) -> RDBStorage:
         raise unreadable(path, error) from error
 
 
-def unreadable(path: Path, error: Exception) -> Exception:
-    """The error to raise for one that reading the study has raised: itself, unless the database is the cause."""
+def unreadable(path: Path, error: Exception) -> HpoError:
+    """What to tell of a failure of Optuna's or of its dashboard's: the study can be damaged in any way."""
+    if isinstance(error, HpoError):
+        return error
     cause = of_database(error)
-    return ExperimentError(f"the study {path} cannot be read now: {cause}") if cause is not None else error
+    told = (
+        f"cannot be read now: {cause}" if cause is not None else f"cannot be shown: {type(error).__name__} {error}"
+    )
+    return ExperimentError(f"the study {path} {told}".rstrip())
 
 
 def _connection(path: Path) -> sqlite3.Connection:

@@ -83,7 +83,9 @@ class Page:
     def is_numeric(self, column: Column) -> bool:
         """Whether all that a column shows are numbers, and stand at its right."""
         values = [row.value(column) for row in self.rows if row.value(column) is not None]
-        return bool(values) and all(isinstance(each, int | float) and not isinstance(each, bool) for each in values)
+        return bool(values) and all(
+            isinstance(each, int | float) and not isinstance(each, bool) for each in values
+        )
 
 
 def page_of(database: Database, query: Query) -> Page:
