@@ -194,7 +194,8 @@ def test_text_of_an_experiment_is_never_markup(paths: ExperimentPaths, port: int
             (HOSTILE, HOSTILE, to_json([HOSTILE]), to_json({HOSTILE: HOSTILE}), HOSTILE),
         )
         connection.execute(
-            "UPDATE trials SET params = ?, metrics = ?, reason = ?, traceback = ?, config = ?, device = ?, host = ?",
+            "UPDATE trials SET params = ?, metrics = ?, reason = ?, traceback = ?, config = ?, device = ?, "
+            "host = ?",
             (
                 to_json({HOSTILE: HOSTILE, "x": 1.0}),
                 to_json({HOSTILE: 1.0, "val_loss": 2.0}),
@@ -257,7 +258,12 @@ def test_a_link_out_of_the_directory_is_not_followed(paths: ExperimentPaths, por
     paths.log.symlink_to(secret)
     (paths.experiment_dir / "experiment_link").symlink_to(tmp_path)
 
-    for path in ("/", f"/experiments/{SOUND}/trials/0", f"/experiments/{SOUND}/trials/0/log", f"/experiments/{SOUND}/log"):
+    for path in (
+        "/",
+        f"/experiments/{SOUND}/trials/0",
+        f"/experiments/{SOUND}/trials/0/log",
+        f"/experiments/{SOUND}/log",
+    ):
         assert "secret words" not in ask(port, path).text
     assert ask(port, "/experiments/link").status == 404
     assert ask(port, f"/experiments/{SOUND}/files/{trial_id}/{trial.log.name}").status == 404

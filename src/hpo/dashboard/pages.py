@@ -98,7 +98,7 @@ class Pages:
     def _experiment(self, asked: Asked) -> dict[str, Any]:
         return {
             "query": asked.query,
-            "table": page_of(asked.database, asked.query),
+            "table": page_of(asked.database, asked.query, asked.numbers),
             "best": {each.row.number for each in asked.summary.best} | set(asked.summary.pareto),
             "operators": OPERATORS,
             "sizes": SIZES,
