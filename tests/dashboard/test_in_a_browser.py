@@ -57,6 +57,9 @@ class Shown:
 
         return self.browser.until(tried)
 
+    def click(self, selector: str) -> None:
+        self.until(lambda: self.find(selector).click() is None)
+
     def script(self, code: str) -> Any:
         return self.browser.driver.execute_script(code)
 
@@ -97,7 +100,7 @@ def test_home_follows_a_search_and_leads_to_it(shown: Shown) -> None:
     shown.until(lambda: shown.find(f"{row} .count").text != before)
     assert shown.script("return window.still") == 1
 
-    shown.find(f"{row} a").click()
+    shown.click(f"{row} a")
     shown.until(lambda: shown.browser.address == shown.of_search)
 
 
@@ -152,14 +155,14 @@ def test_an_error_is_text(shown: Shown) -> None:
 def test_the_table_is_sorted_and_filtered_and_the_address_says_how(shown: Shown) -> None:
     shown.browser.open(shown.of_done)
     shown.script("window.still = 1")
-    shown.find('.trials thead a[title="val_loss"]').click()
+    shown.click('.trials thead a[title="val_loss"]')
     shown.until(lambda: "sort=metrics.val_loss" in shown.browser.address)
     shown.until(lambda: shown.all('.trials th[aria-sort="ascending"] a[title="val_loss"]'))
     ascending = shown.numbers()
-    shown.find('.trials thead a[title="val_loss"]').click()
+    shown.click('.trials thead a[title="val_loss"]')
     shown.until(lambda: shown.numbers()[0] != ascending[0])
 
-    shown.find('.states a[href*="state=COMPLETE"]').click()
+    shown.click('.states a[href*="state=COMPLETE"]')
     shown.until(lambda: {each.text for each in shown.all(".trials tbody .mark")} == {"complete"})
     Select(shown.find("#add")).select_by_value("params.optimizer_config.lr")
     shown.find("input[name=value]").send_keys("0.01", Keys.ENTER)
@@ -182,10 +185,10 @@ def test_chosen_trials_draw_their_curves_and_stand_side_by_side(shown: Shown) ->
     shown.browser.open(f"{shown.of_done}?sort=metrics.val_loss")
     first, second, *_ = shown.numbers()
     for number in (first, second):
-        shown.find(f'.trials input[value="{number}"]').click()
+        shown.click(f'.trials input[value="{number}"]')
     shown.until(lambda: f"trial={first}&trial={second}" in shown.browser.address)
     shown.until(lambda: len(shown.all("#chart-curves .legend li")) == 2)
-    shown.find("button.primary").click()
+    shown.click("button.primary")
     shown.until(lambda: "/compare" in shown.browser.address)
 
     assert [each.text[:4] for each in shown.all(".compare thead a:first-child")] == [f"{first:04}", f"{second:04}"]
@@ -207,7 +210,7 @@ def test_a_range_on_an_axis_chooses_lines_and_leads_to_their_trials(shown: Shown
     assert 0 < count < len(shown.all("#chart-parallel .lines path"))
     assert len(shown.all("#chart-parallel .lines path:not(.out)")) == count
 
-    shown.find("#chart-parallel [role=status] a").click()
+    shown.click("#chart-parallel [role=status] a")
     shown.until(lambda: len(shown.all(".filters .chip")) == 2)
     shown.until(lambda: len(shown.all("#chart-history .point:not(.pruned_poor_performance)")) > 0)
     assert "state=" not in shown.browser.address
@@ -219,8 +222,7 @@ def test_points_are_told_and_followed_with_the_keys_alone(shown: Shown) -> None:
     shown.script("document.querySelector('#chart-history svg').focus()")
     keys = ActionChains(shown.browser.driver)
     keys.send_keys(Keys.ARROW_RIGHT).perform()
-    told = shown.find("#chart-history .tip").text
-    assert told.startswith("trial 0\nval_loss ")
+    shown.until(lambda: shown.find("#chart-history .tip").text.startswith("trial 0\nval_loss "))
     keys.send_keys(Keys.ENTER).perform()
     shown.until(lambda: shown.browser.address == f"{shown.of_done}/trials/0")
 
@@ -230,9 +232,9 @@ def test_the_first_key_leads_past_the_head_and_the_axis_can_be_logarithmic(shown
     ActionChains(shown.browser.driver).send_keys(Keys.TAB).perform()
     assert shown.script("return document.activeElement.className") == "skip"
     shown.until(lambda: shown.all("#chart-history .controls button"))
-    shown.find("#chart-history .controls button").click()
+    shown.click("#chart-history .controls button")
     shown.until(lambda: "log=history" in shown.browser.address)
-    assert shown.find("#chart-history .controls button").get_attribute("aria-pressed") == "true"
+    shown.until(lambda: shown.find("#chart-history .controls button").get_attribute("aria-pressed") == "true")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
