@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,22 +89,27 @@ class Running:
     process: subprocess.Popen[str]
     port: int
     greeting: str
+    errors: Path
+
+    @property
+    def said(self) -> str:
+        """What it has written to the error stream."""
+        return self.errors.read_text(encoding="utf-8")
 
 
 @contextmanager
 def running(directory: Path, *options: str) -> Iterator[Running]:
     """The command, as a process of its own, from the moment that it has said its address."""
     command = [sys.executable, "-m", "hpo.dashboard", str(directory), "--port", "0", *options]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY
-    ) as process:
+    with (
+        tempfile.NamedTemporaryFile("w+", suffix=".err") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=REPOSITORY) as process,
+    ):
         try:
             assert process.stdout is not None
             greeting = process.stdout.readline()
             found = re.search(r"http://[^ ]+?:(\d+)/", greeting)
-            if found is None:
-                process.kill()
-                raise AssertionError(f"{greeting}{process.communicate()}")
-            yield Running(process, int(found[1]), greeting)
+            assert found is not None, greeting + Path(errors.name).read_text(encoding="utf-8")
+            yield Running(process, int(found[1]), greeting, Path(errors.name))
         finally:
             process.kill()

@@ -25,6 +25,8 @@ from tests.dashboard.conftest import FIRST
 from tests.dashboard.serving import Running, ask, running
 from tests.dashboard.test_mounts import states
 
+# HPO_WRITER_S=60 lets it write for a minute
+WRITER_S = float(os.environ.get("HPO_WRITER_S", "2"))
 PAGES = [
     "/",
     f"/experiments/{FIRST}",
@@ -174,9 +176,11 @@ def test_a_broken_database_is_told_and_stops_nothing(
     for dashboard in (before, after):
         for target in [*pages, *optuna]:
             answer = ask(dashboard.port, target)
-            assert answer.status in (200, 302, 404, 500, 503)
+            # optuna-dashboard's own endpoints say no more than that they failed
+            assert answer.status in (200, 302, 404, 503) or (target in optuna and answer.status == 500)
             assert "Traceback" not in answer.text
         assert ask(dashboard.port).status == 200
+        assert "Traceback" not in dashboard.said
     told = ask(after.port, f"/optuna/{name}/")
     if break_ not in (truncated, damaged):  # of which a part can be read
         assert told.status == 503
@@ -202,9 +206,9 @@ def held(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
 def test_a_database_that_a_writer_holds_keeps_no_reader_for_long(copied: ExperimentPaths, mode: str) -> None:
     with running(copied.experiment_dir) as dashboard:
         with held(copied.study_db, mode), held(copied.state_db, mode):
-            for target in [*OPTUNA, f"/optuna/{FIRST}/", *PAGES]:
+            for target in [OPTUNA[0], f"/optuna/{FIRST}/", *PAGES[:3]]:
                 answer = ask(dashboard.port, target, timeout=15)
-                assert answer.status in (200, 302, 404, 500, 503)
+                assert answer.status in (200, 302, 503) or (target in OPTUNA and answer.status == 500)
         for target in [*OPTUNA, "/"]:
             assert ask(dashboard.port, target).status == 200
 
@@ -251,7 +255,7 @@ def written_while_read(
 
 @pytest.mark.parametrize("mode", ["wal", "rollback"])
 def test_readers_never_make_a_writer_fail(copied: ExperimentPaths, mode: str) -> None:
-    result, counts = written_while_read(copied, 3.0, mode)
+    result, counts = written_while_read(copied, WRITER_S, mode)
 
     assert result["failures"] == []
     assert result["transactions"] > 50
@@ -260,15 +264,6 @@ def test_readers_never_make_a_writer_fail(copied: ExperimentPaths, mode: str) ->
     with closing(sqlite3.connect(copied.study_db)) as connection:
         assert connection.execute("SELECT COUNT(*) FROM trials").fetchone() == (result["trials"],)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-
-
-@pytest.mark.slow
-def test_readers_never_make_a_writer_fail_for_a_minute(copied: ExperimentPaths) -> None:
-    result, counts = written_while_read(copied, 60.0)
-
-    assert result["failures"] == []
-    assert result["slowest_s"] < 10
-    assert counts[200] > 200
 
 
 def test_a_dashboard_that_stands_still_makes_no_writer_wait(copied: ExperimentPaths) -> None:

@@ -29,7 +29,8 @@ _BUNDLE = "/static/bundle.js"
 _PREFIX = b"HPO_PREFIX"
 # optuna-dashboard lives at the root of an address: what its script spells absolutely, and below a prefix
 _ADDRESSES = {
-    b'url_prefix:"/dashboard"': b'url_prefix:%s+"/dashboard"' % _PREFIX,
+    # it compares this with what it has decoded of the address
+    b'url_prefix:"/dashboard"': b'url_prefix:decodeURIComponent(%s)+"/dashboard"' % _PREFIX,
     b"`${this.baseURL}/": b"`${%s}/" % _PREFIX,
 }
 _FURTHER_ADDRESSES = {
@@ -58,7 +59,7 @@ def make(root: Path, prefix: str) -> WsgiApp:
     except Exception as error:
         raise unreadable(path, error) from error
     app.catchall = False
-    return _Prefixed(app, prefix, f"/studies/{studies[0]._study_id}" if studies else "", path)
+    return _Prefixed(app, prefix, f"studies/{studies[0]._study_id}" if studies else "", path)
 
 
 def read_only_storage(path: Path) -> RDBStorage:
@@ -79,10 +80,15 @@ def read_only_storage(path: Path) -> RDBStorage:
         raise unreadable(path, error) from error
 
 
-def unreadable(path: Path, error: Exception) -> Exception:
-    """The error to raise for one that reading the study has raised: itself, unless the database is the cause."""
+def unreadable(path: Path, error: Exception) -> HpoError:
+    """What to tell of a failure of Optuna's or of its dashboard's: the study can be damaged in any way."""
+    if isinstance(error, HpoError):
+        return error
     cause = of_database(error)
-    return ExperimentError(f"the study {path} cannot be read now: {cause}") if cause is not None else error
+    told = (
+        f"cannot be read now: {cause}" if cause is not None else f"cannot be shown: {type(error).__name__} {error}"
+    )
+    return ExperimentError(f"the study {path} {told}".rstrip())
 
 
 def _connection(path: Path) -> sqlite3.Connection:
@@ -105,7 +111,7 @@ class _Prefixed:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         below = environ["PATH_INFO"][self._length :]
         if below == "/":
-            return redirect(start_response, f"{self._prefix}/dashboard{self._start}")
+            return redirect(start_response, f"{self._prefix}/dashboard/{self._start}")
         if below == _BUNDLE:
             return _send_bundle(environ, start_response)
         # its page differs by the prefix: what a browser keeps of it is never the answer
@@ -125,7 +131,7 @@ class _Prefixed:
             started[:] = [status, [(name, self._led_back(name, value)) for name, value in headers]]
 
         body = self._app(environ, starting)
-        if not environ["PATH_INFO"].startswith("/dashboard"):
+        if not f"{environ['PATH_INFO']}/".startswith("/dashboard/"):
             start_response(*started)
             return body
         page = b"".join(body).replace(b'"/static/', b'"%s/static/' % self._prefix.encode())
