@@ -1,4 +1,4 @@
-"""How fast the dashboard answers at 10,000 trials: pages, table queries, charts, and a browser that loads a page."""
+"""How fast the dashboard answers at 10,000 trials: pages, table queries, charts, and a page in a browser."""
 
 from __future__ import annotations
 

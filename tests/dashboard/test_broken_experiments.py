@@ -194,7 +194,8 @@ def test_text_of_an_experiment_is_never_markup(paths: ExperimentPaths, port: int
             (HOSTILE, HOSTILE, to_json([HOSTILE]), to_json({HOSTILE: HOSTILE}), HOSTILE),
         )
         connection.execute(
-            "UPDATE trials SET params = ?, metrics = ?, reason = ?, traceback = ?, config = ?, device = ?, host = ?",
+            "UPDATE trials SET params = ?, metrics = ?, reason = ?, traceback = ?, config = ?, device = ?, "
+            "host = ?",
             (
                 to_json({HOSTILE: HOSTILE, "x": 1.0}),
                 to_json({HOSTILE: 1.0, "val_loss": 2.0}),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -45,11 +46,27 @@ class Shown:
     def all(self, selector: str) -> list[Any]:
         return list(self.browser.driver.find_elements(By.CSS_SELECTOR, selector))
 
+    def until(self, condition: Callable[[], Any]) -> Any:
+        """Wait for it; what is looked at may be replaced meanwhile."""
+
+        def tried() -> Any:
+            try:
+                return condition()
+            except StaleElementReferenceException:
+                return False
+
+        return self.browser.until(tried)
+
+    def click(self, selector: str) -> None:
+        self.until(lambda: self.find(selector).click() is None)
+
     def script(self, code: str) -> Any:
         return self.browser.driver.execute_script(code)
 
     def numbers(self) -> list[int]:
-        found = self.script("return [...document.querySelectorAll('.trials tbody tr')].map(row => row.dataset.key)")
+        found = self.script(
+            "return [...document.querySelectorAll('.trials tbody tr')].map(row => row.dataset.key)"
+        )
         return [int(each) for each in found if each]
 
 
@@ -80,20 +97,20 @@ def test_home_follows_a_search_and_leads_to_it(shown: Shown) -> None:
     # nothing was loaded again
     shown.script("window.still = 1")
     before = shown.find(f"{row} .count").text
-    shown.browser.until(lambda: shown.find(f"{row} .count").text != before)
+    shown.until(lambda: shown.find(f"{row} .count").text != before)
     assert shown.script("return window.still") == 1
 
-    shown.find(f"{row} a").click()
-    shown.browser.until(lambda: shown.browser.address == shown.of_search)
+    shown.click(f"{row} a")
+    shown.until(lambda: shown.browser.address == shown.of_search)
 
 
 def test_an_experiment_counts_on_and_draws_what_comes(shown: Shown) -> None:
     shown.browser.open(shown.of_search)
     shown.script("window.still = 1")
-    shown.browser.until(lambda: drawn(shown))
+    shown.until(lambda: drawn(shown))
     before, points = shown.find("#num-done").text, len(shown.all("#chart-history .point"))
-    shown.browser.until(lambda: int(shown.find("#num-done").text) > int(before))
-    shown.browser.until(lambda: len(shown.all("#chart-history .point")) > points)
+    shown.until(lambda: int(shown.find("#num-done").text) > int(before))
+    shown.until(lambda: len(shown.all("#chart-history .point")) > points)
 
     assert shown.script("return window.still") == 1
     assert shown.find("#follow").text == "live"
@@ -108,23 +125,23 @@ def test_the_log_of_a_running_trial_is_followed(shown: Shown) -> None:
     def newest() -> int:
         return max(map(int, re.findall(r"this is step (\d+)", log.text)), default=0)
 
-    shown.browser.until(lambda: newest() > 0)
+    shown.until(lambda: newest() > 0)
     before, loss = newest(), shown.find(".tile .big").text
-    shown.browser.until(lambda: newest() > before + 3)
-    shown.browser.until(lambda: shown.find(".tile .big").text != loss)
-    shown.browser.until(lambda: shown.all("#chart-trial path.line"))
+    shown.until(lambda: newest() > before + 3)
+    shown.until(lambda: shown.find(".tile .big").text != loss)
+    shown.until(lambda: shown.all("#chart-trial path.line"))
 
 
 def test_a_log_stays_where_its_reader_has_put_it(shown: Shown) -> None:
     shown.browser.open(f"{shown.of_search}/trials/1")
     log = shown.find("#log-text")
-    shown.browser.until(lambda: shown.script("return document.getElementById('log-text').scrollHeight") > 600)
-    shown.browser.until(
+    shown.until(lambda: shown.script("return document.getElementById('log-text').scrollHeight") > 600)
+    shown.until(
         lambda: shown.script("const log = document.getElementById('log-text'); return log.scrollTop > 100")
     )
     shown.script("document.getElementById('log-text').scrollTop = 40")
     before = len(log.text)
-    shown.browser.until(lambda: len(log.text) > before)
+    shown.until(lambda: len(log.text) > before)
     assert shown.script("return document.getElementById('log-text').scrollTop") == 40
 
 
@@ -138,27 +155,28 @@ def test_an_error_is_text(shown: Shown) -> None:
 def test_the_table_is_sorted_and_filtered_and_the_address_says_how(shown: Shown) -> None:
     shown.browser.open(shown.of_done)
     shown.script("window.still = 1")
-    shown.find('.trials thead a[title="val_loss"]').click()
-    shown.browser.until(lambda: "sort=metrics.val_loss" in shown.browser.address)
-    shown.browser.until(lambda: shown.all('.trials th[aria-sort="ascending"] a[title="val_loss"]'))
+    shown.click('.trials thead a[title="val_loss"]')
+    shown.until(lambda: "sort=metrics.val_loss" in shown.browser.address)
+    shown.until(lambda: shown.all('.trials th[aria-sort="ascending"] a[title="val_loss"]'))
     ascending = shown.numbers()
-    shown.find('.trials thead a[title="val_loss"]').click()
-    shown.browser.until(lambda: shown.numbers()[0] != ascending[0])
+    shown.click('.trials thead a[title="val_loss"]')
+    shown.until(lambda: shown.numbers()[0] != ascending[0])
 
-    shown.find('.states a[href*="state=COMPLETE"]').click()
-    shown.browser.until(lambda: {each.text for each in shown.all(".trials tbody .mark")} == {"complete"})
+    shown.click('.states a[href*="state=COMPLETE"]')
+    shown.until(lambda: {each.text for each in shown.all(".trials tbody .mark")} == {"complete"})
     Select(shown.find("#add")).select_by_value("params.optimizer_config.lr")
     shown.find("input[name=value]").send_keys("0.01", Keys.ENTER)
-    shown.browser.until(lambda: shown.all(".filters .chip"))
+    shown.until(lambda: shown.all(".filters .chip"))
     address, found = shown.browser.address, shown.numbers()
-    assert "where=params.optimizer_config.lr%3C%3D0.01" in address and "state=COMPLETE" in address
+    assert "where=params.optimizer_config.lr%3C%3D0.01" in address
+    assert "state=COMPLETE" in address
     assert shown.script("return window.still") == 1
 
     # whoever gets the address sees the same, and the way back leads through what was asked before
     shown.browser.driver.back()
-    shown.browser.until(lambda: not shown.all(".filters .chip") and shown.numbers() != found)
+    shown.until(lambda: not shown.all(".filters .chip") and shown.numbers() != found)
     shown.browser.driver.forward()
-    shown.browser.until(lambda: shown.numbers() == found)
+    shown.until(lambda: shown.numbers() == found)
     shown.browser.open(address)
     assert shown.numbers() == found
 
@@ -167,57 +185,56 @@ def test_chosen_trials_draw_their_curves_and_stand_side_by_side(shown: Shown) ->
     shown.browser.open(f"{shown.of_done}?sort=metrics.val_loss")
     first, second, *_ = shown.numbers()
     for number in (first, second):
-        shown.find(f'.trials input[value="{number}"]').click()
-    shown.browser.until(lambda: f"trial={first}&trial={second}" in shown.browser.address)
-    shown.browser.until(lambda: len(shown.all("#chart-curves .legend li")) == 2)
-    shown.find("button.primary").click()
-    shown.browser.until(lambda: "/compare" in shown.browser.address)
+        shown.click(f'.trials input[value="{number}"]')
+    shown.until(lambda: f"trial={first}&trial={second}" in shown.browser.address)
+    shown.until(lambda: len(shown.all("#chart-curves .legend li")) == 2)
+    shown.click("button.primary")
+    shown.until(lambda: "/compare" in shown.browser.address)
 
     assert [each.text[:4] for each in shown.all(".compare thead a:first-child")] == [f"{first:04}", f"{second:04}"]
-    shown.browser.until(lambda: len(shown.all("#chart-curves path.line")) == 2)
+    shown.until(lambda: len(shown.all("#chart-curves path.line")) == 2)
     shown.browser.driver.back()
-    shown.browser.until(lambda: len(shown.all(".trials input:checked")) == 2)
+    shown.until(lambda: len(shown.all(".trials input:checked")) == 2)
 
 
 def test_a_range_on_an_axis_chooses_lines_and_leads_to_their_trials(shown: Shown) -> None:
     shown.browser.open(shown.of_done)
-    shown.browser.until(lambda: shown.all("#chart-parallel .area"))
+    shown.until(lambda: shown.all("#chart-parallel .area"))
     area = shown.all("#chart-parallel .area")[0]
     shown.script("document.querySelector('#chart-parallel').scrollIntoView({block: 'center'})")
     ActionChains(shown.browser.driver).move_to_element_with_offset(area, 0, -60).click_and_hold().move_by_offset(
         0, 90
     ).release().perform()
-    shown.browser.until(lambda: "chosen." in shown.find("#chart-parallel [role=status]").text)
+    shown.until(lambda: "chosen." in shown.find("#chart-parallel [role=status]").text)
     count = int(re.findall(r"(\d+) chosen", shown.find("#chart-parallel [role=status]").text)[0])
     assert 0 < count < len(shown.all("#chart-parallel .lines path"))
     assert len(shown.all("#chart-parallel .lines path:not(.out)")) == count
 
-    shown.find("#chart-parallel [role=status] a").click()
-    shown.browser.until(lambda: len(shown.all(".filters .chip")) == 2)
-    shown.browser.until(lambda: len(shown.all("#chart-history .point:not(.pruned_poor_performance)")) > 0)
+    shown.click("#chart-parallel [role=status] a")
+    shown.until(lambda: len(shown.all(".filters .chip")) == 2)
+    shown.until(lambda: len(shown.all("#chart-history .point:not(.pruned_poor_performance)")) > 0)
     assert "state=" not in shown.browser.address
 
 
 def test_points_are_told_and_followed_with_the_keys_alone(shown: Shown) -> None:
     shown.browser.open(shown.of_done)
-    shown.browser.until(lambda: shown.all("#chart-history svg[tabindex]"))
+    shown.until(lambda: shown.all("#chart-history svg[tabindex]"))
     shown.script("document.querySelector('#chart-history svg').focus()")
     keys = ActionChains(shown.browser.driver)
     keys.send_keys(Keys.ARROW_RIGHT).perform()
-    told = shown.find("#chart-history .tip").text
-    assert told.startswith("trial 0\nval_loss ")
+    shown.until(lambda: shown.find("#chart-history .tip").text.startswith("trial 0\nval_loss "))
     keys.send_keys(Keys.ENTER).perform()
-    shown.browser.until(lambda: shown.browser.address == f"{shown.of_done}/trials/0")
+    shown.until(lambda: shown.browser.address == f"{shown.of_done}/trials/0")
 
 
 def test_the_first_key_leads_past_the_head_and_the_axis_can_be_logarithmic(shown: Shown) -> None:
     shown.browser.open(shown.of_done)
     ActionChains(shown.browser.driver).send_keys(Keys.TAB).perform()
     assert shown.script("return document.activeElement.className") == "skip"
-    shown.browser.until(lambda: shown.all("#chart-history .controls button"))
-    shown.find("#chart-history .controls button").click()
-    shown.browser.until(lambda: "log=history" in shown.browser.address)
-    assert shown.find("#chart-history .controls button").get_attribute("aria-pressed") == "true"
+    shown.until(lambda: shown.all("#chart-history .controls button"))
+    shown.click("#chart-history .controls button")
+    shown.until(lambda: "log=history" in shown.browser.address)
+    shown.until(lambda: shown.find("#chart-history .controls button").get_attribute("aria-pressed") == "true")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -239,7 +256,7 @@ def test_no_page_is_wider_than_the_window(shown: Shown, width: int, scheme: str)
         ):
             shown.browser.open(address)
             if address != f"{shown.base}/":
-                shown.browser.until(lambda: drawn(shown))
+                shown.until(lambda: drawn(shown))
             assert shown.script("return document.documentElement.scrollWidth") <= width, address
             ground = shown.script("return getComputedStyle(document.body).backgroundColor")
             assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
@@ -251,12 +268,12 @@ def test_a_dashboard_that_is_away_is_told_and_found_again(shown: Shown) -> None:
     """The page stays, and goes on by itself when the dashboard is back."""
     driver = shown.browser.driver
     shown.browser.open(shown.of_search)
-    shown.browser.until(lambda: shown.find("#follow").text == "live")
+    shown.until(lambda: shown.find("#follow").text == "live")
     driver.execute_cdp_cmd("Network.enable", {})
     offline = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
     driver.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": True, **offline})
-    shown.browser.until(lambda: "does not answer" in shown.find("#follow").text)
+    shown.until(lambda: "does not answer" in shown.find("#follow").text)
     driver.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, **offline})
-    shown.browser.until(lambda: shown.find("#follow").text == "live")
+    shown.until(lambda: shown.find("#follow").text == "live")
     # that it was away is in the console, and should be
     assert all("ERR_INTERNET_DISCONNECTED" in each for each in shown.browser.complaints())

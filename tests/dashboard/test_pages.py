@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
@@ -77,7 +78,8 @@ def test_home_shows_each_experiment_with_state_progress_best_value_and_time(
     assert "its scheduler died" in row[1]
     assert f"{NUM_TRIALS - NUM_RUNNING} / {NUM_TRIALS}" in row[2]
     assert f"val_loss {best:.5g}" in row[3]
-    assert row[4] != "" and row[5].startswith("2026-03-01 09:00")
+    assert row[4] != ""
+    assert row[5].startswith("2026-03-01 09:00")
     (other,) = [row for row in page.rows if "0th3_0008" in row[0]]
     assert (other[1], "5 / 5" in other[2]) == ("complete", True)
     assert {BASE, "/experiments/0th3_0008"} <= set(page.links)
@@ -375,7 +377,7 @@ def test_the_timeline_finds_the_slots_again(get: Get) -> None:
 
     assert len(found["slots"]) == SLOTS
     for slot in found["slots"]:
-        assert all(before[1] <= after[0] for before, after in zip(slot, slot[1:], strict=False))
+        assert all(before[1] <= after[0] for before, after in itertools.pairwise(slot))
     assert 0.9 < found["busy"] <= 1
 
 

@@ -14,6 +14,7 @@ from hpo.dashboard.database import Database, UnreadableError, opened
 from hpo.dashboard.query import Query
 from hpo.dashboard.store import Stamp, Store
 from hpo.dashboard.summary import Broken, Summary, broken, summary_of
+from hpo.dashboard.table import numbers_of
 from hpo.objectives import Objective
 from hpo.paths import ExperimentPaths
 
@@ -38,6 +39,13 @@ class Asked:
         seen = kept.get(("columns seen", root), (), ColumnsSeen)
         columns = kept.get(("columns", root), self.stamp, lambda: seen.update(self.database, names))
         return Query.of(self.request.query_params, columns, names)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The trials that the address asks for, in its order: found once for all pages of the table."""
+        query = self.query
+        key = ("numbers", self.paths.root, query.where(), query.order())
+        return self.store.kept.get(key, self.stamp, lambda: numbers_of(self.database, query))
 
     @property
     def number(self) -> int:

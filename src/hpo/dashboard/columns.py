@@ -22,7 +22,7 @@ _OWN = {
     "reason": ("reason", "reason"),
 }
 _JSON = {"params": "params", "metrics": "metrics", "test": "test_metrics"}
-_MAX_SAMPLED = 500
+_MAX_SAMPLED = 100
 _MAX_SCANNED_BYTES = 50_000_000
 
 
@@ -102,8 +102,8 @@ class ColumnsSeen:
         if newest is not None and newest > self._newest:
             self._params |= dict.fromkeys(_params_after(database, self._newest))
             self._newest = newest
-        metrics = dict.fromkeys([*objectives, *_metrics(database, "metrics"), *_metrics(database, "reports")])
-        return Columns.of(self._params, metrics, _metrics(database, "test_metrics"))
+        metrics = dict.fromkeys([*objectives, *_metrics(database, "trials"), *_metrics(database, "reports")])
+        return Columns.of(self._params, metrics, _test_metrics(database))
 
 
 def _titles(keys: Sequence[str]) -> dict[str, str]:
@@ -132,13 +132,27 @@ def _params_after(database: Database, number: int) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-def _metrics(database: Database, source: str) -> list[str]:
+def _metrics(database: Database, table: str) -> list[str]:
     """The metrics of the newest trials or reports: all have the same, but for those that ended early."""
-    table, column = ("reports", "metrics") if source == "reports" else ("trials", source)
-    order = "id" if source == "reports" else "number"
-    rows = database.rows(
-        f"SELECT DISTINCT entry.key FROM (SELECT {column} AS text FROM {table} NOT INDEXED "
-        f"WHERE experiment_id = ? AND {column} IS NOT NULL ORDER BY {order} DESC LIMIT {_MAX_SAMPLED}) AS newest, "
-        "json_each(newest.text) AS entry"
+    # the other indexes of reports would have all of them sorted
+    source, order = ("reports NOT INDEXED", "id") if table == "reports" else ("trials", "number")
+    return _keys(
+        database,
+        f"SELECT metrics AS text FROM {source} WHERE experiment_id = ? AND metrics IS NOT NULL "
+        f"ORDER BY {order} DESC LIMIT {_MAX_SAMPLED}",
     )
+
+
+def _test_metrics(database: Database) -> list[str]:
+    """Those of the best trials, which alone are tested."""
+    return _keys(
+        database,
+        "SELECT test_metrics AS text FROM experiments JOIN json_each(experiments.best_trials) AS best "
+        "JOIN trials ON trials.experiment_id = experiments.experiment_id AND trials.number = best.value "
+        "WHERE experiments.experiment_id = ? AND test_metrics IS NOT NULL",
+    )
+
+
+def _keys(database: Database, texts: str) -> list[str]:
+    rows = database.rows(f"SELECT DISTINCT entry.key FROM ({texts}) AS found, json_each(found.text) AS entry")
     return [str(row[0]) for row in rows if row[0] not in PROGRESS]

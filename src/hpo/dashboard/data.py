@@ -15,7 +15,6 @@ from hpo.dashboard.importance import Importances
 from hpo.dashboard.live import answer, as_json
 from hpo.dashboard.store import Stamp, Store, stamp_of, stamp_of_files
 from hpo.dashboard.summary import Broken
-from hpo.dashboard.table import numbers_of
 from hpo.paths import ExperimentPaths
 
 LOG_BYTES = 64_000
@@ -112,7 +111,8 @@ class Data:
 
 def _curves(asked: Asked) -> Any:
     query = asked.query
-    numbers = query.chosen or numbers_of(asked.database, query, _DEFAULT_CURVES, (query.page - 1) * query.size)
+    start = (query.page - 1) * query.size
+    numbers = query.chosen or asked.numbers[start : start + _DEFAULT_CURVES]
     return charts.curves(asked.database, numbers, query.others.get("curve", asked.summary.names[0]))
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ class Database:
 
     def rows(self, sql: str, *binds: Any) -> list[sqlite3.Row]:
         return self.connection.execute(sql, (self.experiment_id, *binds)).fetchall()
+
+    @cached_property
+    def is_alone(self) -> bool:
+        """Whether the database holds no other experiment, so that an index without its id will do."""
+        return bool(self.connection.execute("SELECT COUNT(*) = 1 FROM experiments").fetchone()[0])
 
     def row(self, sql: str, *binds: Any) -> sqlite3.Row | None:
         found = self.rows(sql, *binds)

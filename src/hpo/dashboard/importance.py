@@ -79,7 +79,7 @@ class Importances:
                 return known[1].result().as_json()
         if last is not None:
             return {**last.as_json(), "is_ready": False}
-        return {"shares": [], "told": "Optuna looks for them.", "is_ready": False}
+        return {"shares": [], "told": "Optuna is finding out; they will appear here.", "is_ready": False}
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

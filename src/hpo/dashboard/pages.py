@@ -98,7 +98,7 @@ class Pages:
     def _experiment(self, asked: Asked) -> dict[str, Any]:
         return {
             "query": asked.query,
-            "table": page_of(asked.database, asked.query),
+            "table": page_of(asked.database, asked.query, asked.numbers),
             "best": {each.row.number for each in asked.summary.best} | set(asked.summary.pareto),
             "operators": OPERATORS,
             "sizes": SIZES,
@@ -126,7 +126,7 @@ class Pages:
             "saved": self._files(asked.paths, of_trial),
             "neighbours": _neighbours(database, number),
             "is_best": number in {each.row.number for each in asked.summary.best},
-            "replicates": database.rows(_REPLICATES, number),
+            "replicates": [(each, mapping_of(each["metrics"])) for each in database.rows(_REPLICATES, number)],
         }
 
     def _compare(self, asked: Asked) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 
 from hpo.dashboard.columns import Column, Columns
+from hpo.objectives import spread_name
 from hpo.records import State
 
 SIZES = (25, 50, 100, 250)
@@ -189,7 +190,12 @@ def parsed_filter(text: str, columns: Columns) -> Filter | None:
 def _default(columns: Columns, objectives: Sequence[str]) -> tuple[Column, ...]:
     """The objectives, the other validation metrics, the parameters, and how long it took."""
     first = [columns.metric(name) for name in objectives]
-    rest = [column for column in columns.metrics if column.key.startswith("val_") and column not in first]
+    spreads = {spread_name(column.key) for column in columns.metrics}
+    rest = [
+        column
+        for column in columns.metrics
+        if column.key.startswith("val_") and column.key not in spreads and column not in first
+    ]
     metrics = [*first, *rest][: max(_MAX_METRICS_SHOWN, len(first))]
     return (*metrics, *columns.params[:_MAX_PARAMS_SHOWN], columns.by_id["duration"])
 

@@ -29,6 +29,10 @@ _EXPERIMENT = (
     "json_extract(config, '$.total_trials') AS total, json_extract(config, '$.concurrent_trials') AS concurrent "
     "FROM experiments WHERE experiment_id = ?"
 )
+_MEAN = (
+    "SELECT AVG((julianday(ended_at) - julianday(started_at)) * 86400.0) FROM (SELECT started_at, ended_at "
+    "FROM trials WHERE experiment_id = ? AND ended_at IS NOT NULL ORDER BY number DESC LIMIT 200)"
+)
 
 
 class Phase(StrEnum):
@@ -130,7 +134,7 @@ class Broken:
 def summary_of(store: Store, paths: ExperimentPaths, stamp: Stamp | None = None) -> Summary | Broken:
     """What is known of an experiment; found out again only when its files have changed."""
     try:
-        return store.kept.get(("summary", paths.root), stamp or stamp_of(paths), lambda: _read(paths))
+        return store.kept.get(("summary", paths.root), stamp or stamp_of(paths), lambda: _read(store, paths))
     except UnreadableError as error:
         return broken(paths, error)
 
@@ -145,26 +149,28 @@ def resume_command(directory: Path) -> str:
     return shlex.join(["python", "-m", "hpo.resume", str(directory)])
 
 
-def _read(paths: ExperimentPaths) -> Summary:
+def _read(store: Store, paths: ExperimentPaths) -> Summary:
     with opened(paths) as database:
         row = database.row(_EXPERIMENT)
         if row is None:
             raise UnreadableError(f"its state database {paths.state_db.name} has no experiment of that id")
-        return _summary(paths, database, row)
+        return _summary(store, paths, database, row)
 
 
-def _summary(paths: ExperimentPaths, database: Database, row: Any) -> Summary:
+def _summary(store: Store, paths: ExperimentPaths, database: Database, row: Any) -> Summary:
     holder = holder_of(paths.lock)
     entries = json.loads(row["optim_metrics"]) or DEFAULT
     objectives = tuple(Objective(name, Direction(direction)) for name, direction in entries.items())
+    counts = states_of(database)
+    # as long as no further one is complete it stays as it is
+    known = (paths.state_db.stat().st_ino, counts.get(State.COMPLETE))
     best = []
     for objective in objectives:
-        found = best_of(database, objective.name, objective.direction.value)
+        name, way = objective.name, objective.direction.value
+        found = store.kept.get(("best", paths.root, name, way), known, lambda: best_of(database, name, way))  # noqa: B023
         if found is not None:
             best.append(Best(objective, rows_of(database, [found[0]])[0], found[1]))
-    mean = database.rows(
-        "SELECT AVG((julianday(ended_at) - julianday(started_at)) * 86400.0) FROM trials WHERE experiment_id = ?"
-    )
+    mean = database.rows(_MEAN)
     reported = database.rows(
         "SELECT time FROM reports NOT INDEXED WHERE experiment_id = ? ORDER BY id DESC LIMIT 1"
     )
@@ -188,7 +194,7 @@ def _summary(paths: ExperimentPaths, database: Database, row: Any) -> Summary:
         objectives=objectives,
         best=tuple(best),
         pareto=tuple(json.loads(row["best_trials"] or "[]")),
-        counts=states_of(database),
+        counts=counts,
         total=total if isinstance(total, int) else None,
         concurrent=concurrent if isinstance(concurrent, int) else 1,
         search_space=json.loads(row["search_space"] or "{}"),

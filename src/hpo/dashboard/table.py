@@ -88,29 +88,23 @@ class Page:
         )
 
 
-def page_of(database: Database, query: Query) -> Page:
-    """What an address asks for; the last page where it asks for one beyond."""
-    total = count_of(database, query)
-    count = max(1, -(-total // query.size))
+def page_of(database: Database, query: Query, numbers: Sequence[int]) -> Page:
+    """One page of the trials of those numbers; the last one where an address asks for one beyond."""
+    count = max(1, -(-len(numbers) // query.size))
     number = min(query.page, count)
-    numbers = numbers_of(database, query, query.size, (number - 1) * query.size)
-    return Page(rows_of(database, numbers), total, number, count, (number - 1) * query.size + 1)
+    start = (number - 1) * query.size
+    rows = rows_of(database, numbers[start : start + query.size])
+    return Page(rows, len(numbers), number, count, start + 1)
 
 
-def count_of(database: Database, query: Query) -> int:
-    where, binds = query.where()
-    found = database.rows(f"SELECT COUNT(*) FROM trials WHERE experiment_id = ? AND {where}", *binds)
-    return int(found[0][0])
-
-
-def numbers_of(database: Database, query: Query, limit: int, offset: int = 0) -> list[int]:
+def numbers_of(database: Database, query: Query) -> list[int]:
     """The numbers of the trials that an address asks for, in its order."""
     where, binds = query.where()
     sql, bound, order = query.order()
-    inner = f"SELECT number, {sql} AS sorted, experiment_id FROM trials WHERE {where}"
     rows = database.connection.execute(
-        f"SELECT number FROM ({inner}) WHERE experiment_id = ? ORDER BY {order} LIMIT ? OFFSET ?",
-        (*bound, *binds, database.experiment_id, limit, offset),
+        f"SELECT number FROM (SELECT number, {sql} AS sorted FROM trials WHERE experiment_id = ? AND {where}) "
+        f"ORDER BY {order}",
+        (*bound, database.experiment_id, *binds),
     )
     return [int(row[0]) for row in rows]
 
@@ -137,7 +131,8 @@ def best_of(database: Database, name: str, direction: str) -> tuple[int, float] 
 
 def states_of(database: Database) -> dict[State, int]:
     """How many trials are in each state, in the order in which the states are declared."""
-    rows = database.rows("SELECT state, COUNT(*) FROM trials WHERE experiment_id = ? GROUP BY state")
+    of_this = "? IS NOT NULL" if database.is_alone else "experiment_id = ?"
+    rows = database.rows(f"SELECT state, COUNT(*) FROM trials WHERE {of_this} GROUP BY state")
     found: Mapping[str, int] = {row[0]: row[1] for row in rows}
     return {state: found[state.value] for state in State if state.value in found}
 

@@ -156,9 +156,10 @@ function draw(figure) {
 function controls(figure, kind, given, logged) {
   const bar = html("div", { class: "controls" });
   if (figure.dataset.options) {
-    const current = drawn.get(figure).data.metric;
-    const select = html("select", { "aria-label": "metric of the curves" }, ...JSON.parse(figure.dataset.options).map((name) => html("option", name === current ? { selected: "" } : {}, name)));
-    select.addEventListener("change", () => { given.set("curve", select.value); go(addressOf(given)); });
+    const { metric, objective } = drawn.get(figure).data;
+    const [name, current] = kind === "history" ? ["objective", objective] : ["curve", metric];
+    const select = html("select", { "aria-label": `what the ${kind} show` }, ...JSON.parse(figure.dataset.options).map((each) => html("option", each === current ? { selected: "" } : {}, each)));
+    select.addEventListener("change", () => { given.set(name, select.value); go(addressOf(given)); });
     bar.append(select);
   }
   if (WITH_LOG.includes(kind)) {

@@ -3,13 +3,13 @@
 import { nothing } from "./lines.js";
 import { html, scale, shown, svg } from "./plot.js";
 
-const SHADES = 5;
+const [SHADES, FEW] = [5, 120];
 const HEIGHT = 292;
 const [TOP, BOTTOM, SIDE] = [44, 268, 46];
 
 export function parallel(host, data, options) {
   if (!data.rows.length) return nothing(host, "No trial is complete yet.");
-  const axes = data.axes.map((axis, index) => ({ ...axis, index, of: scaleOf(axis) }));
+  const axes = data.axes.map((axis, index) => ({ ...axis, index, of: scaleOf(axis), hasNone: data.rows.some((row) => row[index + 1] === null) }));
   const width = Math.max(host.clientWidth, axes.length * 104);
   axes.forEach((axis) => { axis.x = axes.length > 1 ? SIDE + (axis.index * (width - 2 * SIDE)) / (axes.length - 1) : width / 2; });
   const root = svg("svg", { class: "frame parallel", width, height: HEIGHT, role: "group", "aria-label": `${data.rows.length} of ${data.total} complete trials over ${axes.length} axes` });
@@ -19,7 +19,7 @@ export function parallel(host, data, options) {
   });
   // the rows come best first: the best are drawn last, on top
   lines.forEach((line, at) => line.setAttribute("class", `shade${Math.floor((at * SHADES) / lines.length)}`));
-  root.append(svg("g", { class: "lines" }, ...[...lines].reverse()));
+  root.append(svg("g", { class: lines.length < FEW ? "lines few" : "lines" }, ...[...lines].reverse()));
   const ranges = options.state.ranges ??= new Map();
   const told = html("p", { class: "note", role: "status" });
   const update = () => choose(data, axes, lines, ranges, told, options);
@@ -53,6 +53,7 @@ function axisOf(axis, ranges, update, root) {
     const text = axis.kind === "number" ? shown(value) : value;
     group.append(svg("text", { class: "value", x: 7, y: axis.of(value), dy: "0.32em" }, text.length > 12 ? `${text.slice(0, 11)}…` : text));
   }
+  if (axis.hasNone) group.append(svg("text", { class: "value", x: 7, y: BOTTOM + 14, dy: "0.32em" }, "none"));
   const brush = svg("rect", { class: "brush", x: -9, width: 18, y: 0, height: 0 });
   const area = svg("rect", { class: "area", x: -14, width: 28, y: TOP - 10, height: BOTTOM - TOP + 20 });
   group.append(brush, area);
