@@ -22,6 +22,8 @@ MAX_LINES = 300
 # are everybody's
 ALLOWED = {
     "hpo": {"hpo.trial.protocol"},
+    # files and databases, and who holds the scheduler's lock
+    "hpo.dashboard": {"hpo.experiment.lock"},
     "hpo.data": set[str](),
     "hpo.init": set[str](),
     "hpo.models": set[str](),

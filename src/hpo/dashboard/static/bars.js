@@ -1,0 +1,74 @@
+// Importance and timeline.
+
+import { nothing, words } from "./lines.js";
+import { html, place, scale, seconds, svg } from "./plot.js";
+
+const ROW = 26;
+
+export function importance(host, data) {
+  if (!data.shares.length) return nothing(host, data.told);
+  const width = Math.max(260, host.clientWidth);
+  const shares = data.shares.slice(0, 20);
+  const left = Math.min(width * 0.5, 12 + 6.6 * Math.max(...shares.map(([name]) => name.length)));
+  const x = scale(0, Math.max(...shares.map((entry) => entry[1])), left, width - 52);
+  const root = svg("svg", { class: "frame", width, height: shares.length * ROW + 8, role: "img", "aria-label": `Importance: ${shares.map(([name, share]) => `${name} ${share.toFixed(2)}`).join(", ")}` });
+  shares.forEach(([name, share], index) => {
+    const top = index * ROW + 4;
+    const most = Math.max(6, Math.floor((left - 12) / 6.6));
+    const text = name.length > most ? `…${name.slice(1 - most)}` : name;
+    const label = svg("text", { class: "label", x: left - 8, y: top + ROW / 2, dy: "0.32em", "text-anchor": "end" }, text);
+    label.append(svg("title", {}, name));
+    root.append(label, svg("rect", { class: "share", x: left, y: top + 4, width: Math.max(1, x(share) - left), height: ROW - 8, rx: 2 }));
+    root.append(svg("text", { class: "label", x: x(share) + 6, y: top + ROW / 2, dy: "0.32em" }, share.toFixed(3)));
+  });
+  host.append(root, html("p", { class: "note" }, data.told + (data.is_ready ? "" : " A newer result is on its way.")));
+  return undefined;
+}
+
+export function timeline(host, data, options) {
+  if (!data.slots.length) return nothing(host, "No trial has started yet.");
+  const width = Math.max(260, host.clientWidth);
+  const row = Math.max(6, Math.min(22, 340 / data.slots.length));
+  const left = 34;
+  const bottom = data.slots.length * row + 6;
+  const span = Math.max(1e-6, data.to - data.from);
+  const x = scale(0, span, left, width - 12);
+  const root = svg("svg", { class: "frame timeline", width, height: bottom + 38, role: "img", "aria-label": `${data.total} trials in ${data.slots.length} slots over ${seconds(span)}, ${Math.round(data.busy * 100)} % busy` });
+  const axis = svg("g", { class: "axis" });
+  for (const value of timeTicks(span, width)) {
+    axis.append(svg("line", { class: "grid", x1: x(value), x2: x(value), y1: 0, y2: bottom }));
+    axis.append(svg("text", { x: x(value), y: bottom + 15, "text-anchor": "middle" }, seconds(value)));
+  }
+  axis.append(svg("text", { class: "name", x: (left + width) / 2, y: bottom + 33, "text-anchor": "middle" }, "since the first trial started"));
+  root.append(axis);
+  const tip = html("div", { class: "tip", hidden: "" });
+  data.slots.forEach((slot, index) => {
+    if (row >= 11) root.append(svg("text", { class: "label", x: left - 8, y: index * row + row / 2, dy: "0.32em", "text-anchor": "end" }, index + 1));
+    for (const [start, end, number, state, count] of slot) {
+      const [from, to] = [x(start - data.from), x(end - data.from)];
+      const bar = svg("rect", { class: `bar ${(state || "mixed").toLowerCase()}`, x: from, y: index * row + 1, width: Math.max(0.8, to - from - 0.6), height: row - 2 });
+      bar.dataset.text = count > 1 ? `${count} trials from ${number} on\n${state ? words(state) : "of several states"}` : `trial ${number}\n${words(state)}\n${seconds(end - start)}`;
+      bar.dataset.number = number;
+      root.append(bar);
+    }
+  });
+  root.addEventListener("pointermove", (event) => {
+    if (!event.target.dataset.text) tip.hidden = true;
+    else place(host, tip, event.target.dataset.text, event.offsetX, event.offsetY);
+  });
+  root.addEventListener("pointerleave", () => { tip.hidden = true; });
+  root.addEventListener("click", (event) => event.target.dataset.number && location.assign(`${options.trials}${event.target.dataset.number}`));
+  const states = [...new Set(data.slots.flat().map((bar) => bar[3] || "mixed"))];
+  const items = states.map((state) => html("li", {}, html("span", { class: `swatch s-${state.toLowerCase()}` }), state === "mixed" ? "several" : words(state)));
+  host.append(root, tip, html("ul", { class: "legend" }, ...items, html("li", { class: "note" }, `${Math.round(data.busy * 100)} % busy`)));
+  return undefined;
+}
+
+function timeTicks(span, width) {
+  const steps = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800];
+  const wanted = span / Math.max(2, Math.min(8, width / 110));
+  const step = span < 4 ? span / 4 : steps.find((each) => each >= wanted) ?? wanted;
+  const found = [];
+  for (let value = 0; value <= span; value += step) found.push(value);
+  return found;
+}
