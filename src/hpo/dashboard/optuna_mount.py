@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
 _BUSY_TIMEOUT_S = 2.0
-# a reader of a database with a rollback journal keeps its writer waiting, who gives up after a minute
-_MAX_READING_S = 20.0
+# 10,000 trials take some seconds; a writer that a reader could keep waiting gives up after a minute
+_MAX_READING_S = 45.0
 _STEPS_BETWEEN_LOOKS = 100_000
 _BUNDLE = "/static/bundle.js"
 _PREFIX = b"HPO_PREFIX"

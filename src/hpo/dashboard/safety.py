@@ -200,6 +200,7 @@ def _page(scope: Scope, told: str) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>hpo dashboard</title>'
         '<meta name="viewport" content="width=device-width"><h1>hpo dashboard</h1>'
         f"<p>{html.escape(told)} The terminal that started it shows the whole address.</p>"
-        f'<form method="get">{kept}<label>Token <input type="password" name="token" autofocus></label> '
+        f'<form method="get">{kept}<label>Token '
+        '<input type="password" name="token" autocomplete="current-password" autofocus></label> '
         "<button>Open</button></form></html>"
     )
