@@ -11,7 +11,8 @@ from hpo.dashboard.columns import Column
 from hpo.dashboard.database import Database
 from hpo.dashboard.query import Query
 from hpo.dashboard.shown import finite
-from hpo.dashboard.table import rows_of
+from hpo.dashboard.shown import value as spelled
+from hpo.dashboard.table import Row, rows_of
 from hpo.objectives import Objective
 from hpo.records import State
 
@@ -97,30 +98,35 @@ def parallel(
     database: Database, query: Query, objectives: Sequence[Objective], searched: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Parameters and objectives of the complete trials; of very many the best, and a part of the others."""
-    columns = [*query.columns.params[:_MAX_AXES], *(query.columns.metric(each.name) for each in objectives)]
-    last = len(columns)
-    rows = [
-        (number, *values)
-        for number, state, *values in _values(database, query, "number, state", columns)
-        if state == State.COMPLETE.value and finite(values[-1]) is not None
+    first = objectives[0]
+    sign = 1.0 if first.direction.value == "min" else -1.0
+    able = [
+        (sign * value, number)
+        for number, state, raw in _values(database, query, "number, state", [query.columns.metric(first.name)])
+        if state == State.COMPLETE.value and (value := finite(raw)) is not None
     ]
-    total = len(rows)
-    is_max = bool(objectives) and objectives[0].direction.value == "max"
-    first = last - len(objectives) + 1
-    sign = -1.0 if is_max else 1.0
-    rows.sort(key=lambda row: math.inf if (value := finite(row[first])) is None else sign * value)
-    if total > _MAX_LINES:
-        best = rows[: _MAX_LINES // 4]
-        every = (total - len(best)) / (_MAX_LINES - len(best))
-        rows = best + [rows[len(best) + int(index * every)] for index in range(_MAX_LINES - len(best))]
+    numbers = _evenly([number for _, number in sorted(able)])
+    columns = [*query.columns.params[:_MAX_AXES], *(query.columns.metric(each.name) for each in objectives)]
+    rows = [(row.number, *(_drawn(row, column) for column in columns)) for row in rows_of(database, numbers)]
     axes = [_axis(column, [row[index + 1] for row in rows], searched) for index, column in enumerate(columns)]
-    return {
-        "axes": axes,
-        "rows": rows,
-        "total": total,
-        "direction": "max" if is_max else "min",
-        "objective": first - 1,
-    }
+    return {"axes": axes, "rows": rows, "total": len(able)}
+
+
+def _evenly(numbers: Sequence[int]) -> list[int]:
+    """Of very many the first quarter of those that are drawn, and then one in so many."""
+    if len(numbers) <= _MAX_LINES:
+        return list(numbers)
+    best = list(numbers[: _MAX_LINES // 4])
+    every = (len(numbers) - len(best)) / (_MAX_LINES - len(best))
+    return best + [numbers[len(best) + int(index * every)] for index in range(_MAX_LINES - len(best))]
+
+
+def _drawn(row: Row, column: Column) -> Any:
+    """What an axis has a place for: numbers and text."""
+    found = row.value(column)
+    if column.is_metric:
+        return finite(found)
+    return found if found is None or finite(found) is not None else spelled(found)
 
 
 def timeline(database: Database, ended: datetime | None) -> dict[str, Any]:

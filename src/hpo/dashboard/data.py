@@ -56,8 +56,10 @@ class Data:
         """Never a 304: it gets ready without any file changing."""
 
         def find(asked: Asked) -> Any:
-            index, objective = asked.objective
-            return self._importances.get(asked.paths, objective, index, asked.summary.num_done)
+            summary = asked.summary
+            return self._importances.get(
+                asked.paths, asked.objective, summary.num_done, is_running=summary.is_running
+            )
 
         return self._with(request, lambda paths: self._made(request, paths, stamp_of(paths), find))
 

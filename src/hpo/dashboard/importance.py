@@ -32,6 +32,7 @@ _MIN_TRIALS = 8
 _MAX_PARAMS = 100
 _SEED = 0
 _LIMIT_S = 300
+_MIN_MORE = 5
 _NICE = 10
 _VALUES = (
     "SELECT t.trial_id, v.value FROM trials AS t JOIN trial_values AS v ON v.trial_id = t.trial_id "
@@ -62,14 +63,16 @@ class Importances:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
 
-    def get(self, paths: ExperimentPaths, objective: Objective, index: int, num_ended: int) -> dict[str, Any]:
+    def get(
+        self, paths: ExperimentPaths, objective: tuple[int, Objective], num_ended: int, *, is_running: bool
+    ) -> dict[str, Any]:
         """What is known; the older result, marked as such, as long as a newer one is looked for."""
-        key = (paths.root, objective.name)
+        index, key = objective[0], (paths.root, objective[1].name)
         with self._lock:
             known = self._found.get(key)
             if known is not None and known[1].done():
                 self._last[key] = known[1].result()
-            is_old = known is None or _is_more(num_ended, known[0])
+            is_old = known is None or _is_old(known[0], num_ended, is_running=is_running)
             if is_old and (known is None or known[1].done()):
                 future = self._pool.submit(self._find, paths.study_db, paths.experiment_id, index)
                 known = self._found[key] = (num_ended, future)
@@ -88,9 +91,13 @@ class Importances:
 
     def _find(self, study_db: Path, name: str, index: int) -> Importance:
         command = [sys.executable, "-m", __name__, str(study_db), name, str(index)]
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as self._process:
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+        except OSError as error:
+            return Importance({}, f"Optuna's process cannot be started: {error}.")
+        with self._process:
             try:
                 found = json.loads(self._process.communicate(timeout=_LIMIT_S)[0])
             except subprocess.TimeoutExpired:
@@ -101,9 +108,11 @@ class Importances:
         return Importance(dict(found["shares"]), found["told"])
 
 
-def _is_more(num_ended: int, known: int) -> bool:
-    """Whether so many trials have ended since that it is worth another look: a twentieth of them."""
-    return num_ended - known > known // 20 or num_ended < known
+def _is_old(known: int, num_ended: int, *, is_running: bool) -> bool:
+    """Whether another look is worth it: while trials still come, a tenth and not less than five more of them."""
+    if not is_running:
+        return num_ended != known
+    return num_ended < known or num_ended - known >= max(_MIN_MORE, known // 10)
 
 
 def main() -> None:

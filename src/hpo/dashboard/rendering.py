@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse
 from hpo.dashboard import shown
 from hpo.dashboard.diffs import ABSENT
 
+_SUFFIX = ".html"
 _FILTERS = ("value", "short", "number", "duration", "moment", "size", "state")
 
 
@@ -25,7 +26,11 @@ class Templates:
         )
         self._environment.filters |= {name: getattr(shown, name) for name in _FILTERS}
         self._environment.globals |= {"ABSENT": ABSENT}
+        # now, and not while the first page is waited for
+        self._templates = {
+            name.removesuffix(_SUFFIX): self._environment.get_template(name) for name in loader.list_templates()
+        }
 
     def page(self, request: Request, name: str, status_code: int = 200, **context: Any) -> HTMLResponse:
-        text = self._environment.get_template(f"{name}.html").render(path=request.url.path, **context)
+        text = self._templates[name].render(path=request.url.path, **context)
         return HTMLResponse(text, status_code)

@@ -46,7 +46,8 @@ async function refresh(address = location.href, isForced = false) {
     tags.delete(address);
     tell("the dashboard does not answer; it is tried again", "away");
   }
-  if (mine === turn) again(Math.max(main.dataset.running !== "0" ? SOON_MS : LATER_MS, 4 * (performance.now() - begun)));
+  const isAwaited = charts().some((figure) => drawn.get(figure)?.data?.is_ready === false);
+  if (mine === turn) again(Math.max(main.dataset.running !== "0" || isAwaited ? SOON_MS : LATER_MS, 4 * (performance.now() - begun)));
 }
 
 function again(after) {
