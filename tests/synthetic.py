@@ -35,6 +35,7 @@ from hpo.records import State, Value
 from hpo.resolved import to_json, to_yaml
 from hpo.search import study_file
 from hpo.search.space import read_space
+from hpo.stored import SAMPLERS
 from hpo.targets import BUILT_IN
 
 SLOTS = 4
@@ -128,7 +129,7 @@ def make_experiment(
     trials = _drawn(num_trials, num_running, num_reports, seed)
     names = {each.number: trial_id(each.number, str(config.config_hash), each.params) for each in trials}
     _fill_state_db(experiment.paths, trials, names, config)
-    _fill_study(experiment.paths, trials, space)
+    _fill_study(experiment.paths, trials, space, sampler)
     for each in trials:
         if each.number < num_directories or each.state is State.RUNNING:
             _make_directory(experiment.paths, each, names[each.number], config)
@@ -253,9 +254,9 @@ def _config_of(trial: _Trial, config: DictConfig) -> dict[str, Any]:
 
 
 def _fill_study(
-    paths: ExperimentPaths, trials: list[_Trial], distributions: Mapping[str, BaseDistribution]
+    paths: ExperimentPaths, trials: list[_Trial], distributions: Mapping[str, BaseDistribution], sampler: str
 ) -> None:
-    with closing(_NewStudy(paths)) as study, study.engine.begin() as connection:
+    with closing(_NewStudy(paths, sampler)) as study, study.engine.begin() as connection:
         kinds = {name: distribution_to_json(each) for name, each in distributions.items()}
         rows: dict[sa.Table, list[dict[str, Any]]] = {}
         for each in trials:
@@ -305,13 +306,14 @@ def _fill_study(
 class _NewStudy:
     """An empty study in the file that is the experiment's."""
 
-    def __init__(self, paths: ExperimentPaths) -> None:
+    def __init__(self, paths: ExperimentPaths, sampler: str) -> None:
         directions = [optuna.study.StudyDirection.MINIMIZE]
         self._storage = optuna.storages.RDBStorage(
             sqlite.url(paths.study_db), engine_kwargs=sqlite.engine_options(paths.study_db)
         )
         self.study_id = self._storage.create_new_study(directions, paths.experiment_id)
         self._storage.set_study_system_attr(self.study_id, "study:metric_names", ["val_loss"])
+        self._storage.set_study_user_attr(self.study_id, SAMPLERS, [sampler])
         self.engine = self._storage.engine
 
     def close(self) -> None:

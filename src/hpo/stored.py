@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 
+SAMPLERS = "samplers"
+"""The study's user attribute that names, in their order, what proposed its trials."""
+
+
 def reading(path: Path, timeout_s: float = 5.0) -> sqlite3.Connection:
     """A connection that cannot write, and so never makes a writer wait."""
     # nobody has it open: nothing but the file is read, and no file is left beside it
