@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from hpo.saved import SavedTrial
 
+PARAMS = "params_"
 _FIRST = ("number", "trial_id", "state")
 _LAST = ("is_feasible", "started", "ended", "duration_s", "reason", "directory")
 _REPORT = ("number", "replicate", "step", "time")
@@ -26,6 +27,11 @@ _REPLICATE_LAST = ("ended", "reason")
 def of_trials(trials: Sequence[SavedTrial]) -> pandas.DataFrame:
     """One row a trial."""
     return _frame([_of_trial(trial) for trial in trials], _FIRST, _LAST)
+
+
+def column_of(metric: str) -> str:
+    """The column that a metric has in the dataframe of trials."""
+    return next(iter(_apart({metric: 0.0}, (*_FIRST, *_LAST))))
 
 
 def of_reports(rows: Sequence[sqlite3.Row]) -> pandas.DataFrame:
@@ -54,7 +60,7 @@ def of_replicates(rows: Sequence[sqlite3.Row]) -> pandas.DataFrame:
 def _of_trial(trial: SavedTrial) -> dict[str, Any]:
     own = {name: getattr(trial, name) for name in (*_FIRST, *_LAST)}
     own |= {"state": trial.state.value, "directory": str(trial.directory)}
-    params = {f"params_{key}": value for key, value in trial.params.items()}
+    params = {f"{PARAMS}{key}": value for key, value in trial.params.items()}
     return own | params | _apart({**trial.metrics, **trial.test_metrics}, (*_FIRST, *_LAST))
 
 
@@ -66,7 +72,7 @@ def _apart(metrics: Mapping[str, float], taken: Sequence[str]) -> dict[str, floa
 def _frame(rows: Sequence[Mapping[str, Any]], first: Sequence[str], last: Sequence[str]) -> pandas.DataFrame:
     """The columns in `first`, what was searched, metrics, and the columns in `last`."""
     between = dict.fromkeys(name for row in rows for name in row if name not in (*first, *last))
-    searched = [name for name in between if name.startswith("params_")]
+    searched = [name for name in between if name.startswith(PARAMS)]
     rest = [name for name in between if name not in searched]
     return _pandas().DataFrame(rows, columns=[*first, *searched, *rest, *last])
 
