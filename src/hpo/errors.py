@@ -17,6 +17,9 @@ from __future__ import annotations
 import os
 import traceback
 
+NO_MEMORY = "can't allocate memory"
+"""What torch says in a RuntimeError when the host has no memory for a tensor."""
+
 _HYDRA = f"{os.sep}hydra{os.sep}"
 
 

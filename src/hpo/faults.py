@@ -30,6 +30,7 @@ POINTS = {
     "checkpoint_half_written": "trial: half of a checkpoint is written",
     "checkpoint_unnamed": "trial: a checkpoint is written and has not got its name",
     "checkpoint_best_named": "trial: a checkpoint is the best one, and has not got its ordinary name",
+    "checkpoint_named": "trial: a checkpoint has its names, and those that it replaces are still there",
     "cut_back": "trial: a further attempt has cut back the checkpoints, and not what recorders have written",
     "at_exit": "trial: its end is in metadata.json, and not sent",
 }

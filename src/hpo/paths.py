@@ -126,7 +126,12 @@ class TrialPaths:
     @property
     def temporary(self) -> list[Path]:
         """What a process that died has left of files that it was about to replace."""
-        folders = (self.root, self.checkpoints, self.best_checkpoints)
+        replicates = map(TrialPaths, self.root.glob(f"{REPLICATE_PREFIX}*"))
+        folders = [
+            folder
+            for each in (self, *replicates)
+            for folder in (each.root, each.checkpoints, each.best_checkpoints)
+        ]
         return [path for folder in folders for path in folder.glob(_ANY_TEMPORARY)]
 
     def checkpoint(self, iteration: int) -> Path:

@@ -48,6 +48,10 @@ class Stop(StrEnum):
         """What a trial that obeys is then."""
         return State.PRUNED_POOR_PERFORMANCE if self is Stop.PRUNE else State.WAITING
 
+    def after(self, earlier: Stop | None) -> Stop:
+        """What holds when this is said after `earlier`: the first reason, but for LEAVE, which cannot wait."""
+        return self if earlier is None or self is Stop.LEAVE else earlier
+
 
 @dataclass(frozen=True)
 class TrialSpec:

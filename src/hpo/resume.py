@@ -17,7 +17,7 @@ from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
 from hpo.stored import reading
 
 _USAGE = "usage: python -m hpo.resume DIR [overrides], DIR being <experiment_dir>/experiment_<experiment_id>"
-_OF_THE_LAUNCH = ("experiment_dir", "experiment_id", "resume", "dry_run")
+_OF_THE_DIRECTORY = ("experiment_dir", "experiment_id", "resume")
 
 
 def resumed_arguments(directory: Path, overrides: Sequence[str]) -> tuple[list[str], Path]:
@@ -30,8 +30,13 @@ def resumed_arguments(directory: Path, overrides: Sequence[str]) -> tuple[list[s
     paths = ExperimentPaths.of(root)
     if not root.name.startswith(EXPERIMENT_PREFIX) or not paths.config.is_file():
         raise ExperimentError(f"{directory} is no experiment: it has no {paths.config.name}.\n{_USAGE}")
+    for override in overrides:
+        if _key(override) in _OF_THE_DIRECTORY:
+            raise ExperimentError(
+                f"{override}: {_key(override)} is given by the directory, which goes on where it is.\n{_USAGE}"
+            )
     launch = _launch(paths)
-    replaced = {_key(override) for override in overrides} | set(_OF_THE_LAUNCH)
+    replaced = {_key(override) for override in overrides} | {*_OF_THE_DIRECTORY, "dry_run"}
     kept = [
         argument for argument in launch["arguments"] if argument.startswith("-") or _key(argument) not in replaced
     ]

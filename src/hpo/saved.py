@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from hpo import frames
@@ -107,8 +108,13 @@ class SavedExperiment:
     @property
     def config(self) -> DictConfig:
         """The run configuration, as default_config.yaml has it."""
-        config = OmegaConf.load(self._paths.config)
-        assert isinstance(config, DictConfig)
+        path = self._paths.config
+        try:
+            config = OmegaConf.load(path)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ExperimentError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        if not isinstance(config, DictConfig) or "config_hash" not in config:
+            raise ExperimentError(f"{path} is not whole")
         return config
 
     @property

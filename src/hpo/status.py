@@ -6,13 +6,17 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from omegaconf import OmegaConf
 
 from hpo.errors import ExperimentError, HpoError
 from hpo.overrides import encode
 from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.records import State
 from hpo.saved import SavedExperiment, SavedTrial
+from hpo.stored import problem_of_study
 
 _USAGE = "usage: python -m hpo.status DIR, DIR being <experiment_dir>/experiment_<experiment_id>"
 _MAX_TRIALS = 20
@@ -47,11 +51,11 @@ def describe(directory: Path) -> str:
     else:
         said = state.value
     tally = Counter(trial.state for trial in trials)
-    config = experiment.config
     lines = [
         f"experiment {experiment.experiment_id}: {said}",
-        f"  {len(trials)} trials, total_trials={config.total_trials}: "
+        f"  {len(trials)} trials{_total(experiment)}: "
         + (", ".join(f"{count} {of.value}" for of, count in sorted(tally.items())) or "none yet"),
+        *(f"  it cannot be continued: {problem}" for problem in _problems(experiment)),
     ]
     best = experiment.best_trial
     if best is not None:
@@ -76,6 +80,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except HpoError as error:
         print(f"hpo: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _total(experiment: SavedExperiment) -> str:
+    with suppress(ExperimentError):
+        return f", total_trials={OmegaConf.select(experiment.config, 'total_trials')}"
+    return ""
+
+
+def _problems(experiment: SavedExperiment) -> Iterator[str]:
+    """What is damaged beside the state database."""
+    try:
+        experiment.config  # noqa: B018 - reads it
+    except ExperimentError as error:
+        yield str(error)
+    problem = problem_of_study(ExperimentPaths.of(experiment.directory))
+    if problem is not None:
+        yield problem
 
 
 def _state_on_disk(metadata: Path) -> str:

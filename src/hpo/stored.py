@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from hpo.paths import ExperimentPaths
 
 
 SAMPLERS = "samplers"
@@ -18,6 +21,51 @@ def reading(path: Path, timeout_s: float = 5.0) -> sqlite3.Connection:
     # nobody has it open: nothing but the file is read, and no file is left beside it
     alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True, timeout=timeout_s)
+
+
+def _damage_of(path: Path) -> str | None:
+    """What is wrong with a database; None when it is whole, is not there, or cannot be looked at just now."""
+    if not path.is_file():
+        return None
+    try:
+        with closing(reading(path)) as connection:
+            return damage_in(connection)
+    except sqlite3.OperationalError:
+        return None
+
+
+def damage_in(connection: sqlite3.Connection) -> str | None:
+    """What is wrong with the database of a connection. Raises OperationalError when that cannot be told."""
+    try:
+        found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return None if found == "ok" else found
+
+
+def problem_of_study(paths: ExperimentPaths) -> str | None:
+    """Why an experiment's study cannot be continued, if so: damaged, or gone where there have been trials."""
+    name = f"its study, {paths.study_db.name},"
+    damage = _damage_of(paths.study_db)
+    if damage is not None:
+        return f"{name} cannot be read: {damage}"
+    if _has_trials(paths.study_db) or not any(paths.root.glob(f"*/{paths.trial('').metadata.name}")):
+        return None
+    is_what = "holds no trial" if paths.study_db.exists() else "is gone"
+    return f"{name} {is_what}, and there are directories of trials"
+
+
+def _has_trials(study_db: Path) -> bool:
+    if not study_db.exists():
+        return False
+    try:
+        with closing(reading(study_db)) as connection:
+            return connection.execute("SELECT 1 FROM trials").fetchone() is not None
+    except sqlite3.OperationalError as error:
+        # where it cannot be looked at just now, opening it will tell
+        return "no such table" not in str(error)
 
 
 def json_of(text: str | None) -> dict[str, Any]:

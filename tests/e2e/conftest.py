@@ -71,16 +71,17 @@ def hpo(tmp_path: Path) -> Callable[..., Run]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[[str], None]:
-    """`project(code)` makes a user's project of `tmp_path`: mypkg, its declaration, an experiment in ./conf."""
+    """`project(code)` makes a user's project of `tmp_path`."""
+    return lambda code: make_project(tmp_path, code)
 
-    def make(code: str) -> None:
-        (tmp_path / "mypkg").mkdir()
-        (tmp_path / "mypkg" / "__init__.py").write_text(code)
-        (tmp_path / "pyproject.toml").write_text('[tool.hpo]\nallow_targets = ["mypkg.*"]\n')
-        (tmp_path / "conf" / "experiment").mkdir(parents=True)
-        (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(_EXPERIMENT)
 
-    return make
+def make_project(folder: Path, code: str) -> None:
+    """A user's project: mypkg, its declaration, an experiment in ./conf."""
+    (folder / "mypkg").mkdir()
+    (folder / "mypkg" / "__init__.py").write_text(code)
+    (folder / "pyproject.toml").write_text('[tool.hpo]\nallow_targets = ["mypkg.*"]\n')
+    (folder / "conf" / "experiment").mkdir(parents=True)
+    (folder / "conf" / "experiment" / "mine.yaml").write_text(_EXPERIMENT)
 
 
 _EXPERIMENT = """\

@@ -31,7 +31,8 @@ FAULTS = {
     "while an end is heard": ["before_tell", "state_commit:4", "study_commit:2"],
     "trials, one after the other": [
         *("before_report", "results_half_written:3", "report_written:2", "checkpoint_half_written:4"),
-        *("checkpoint_unnamed:3", "checkpoint_best_named:2", "cut_back", "at_exit", "file_half_written:7"),
+        *("checkpoint_unnamed:3", "checkpoint_best_named:2", "checkpoint_named:3", "cut_back", "at_exit"),
+        "file_half_written:7",
     ],
     "a trial and the scheduler in a report": [
         *("results_half_written:2+scheduler", "before_report:2+scheduler"),

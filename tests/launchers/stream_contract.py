@@ -78,6 +78,39 @@ class StreamContract:
             (report,) = [event for event in all_events(launcher, 1) if isinstance(event, Report)]
         assert report.metrics == {"stopped": 1.0}
 
+    @pytest.mark.parametrize("runs_already", [True, False])
+    def test_a_trial_that_must_leave_does_whatever_else_it_is_told(
+        self, tmp_path: Path, runs_already: bool
+    ) -> None:
+        heard: list[Event] = []
+
+        def hear(event: Event) -> None:
+            heard.append(event)
+            if runs_already and isinstance(event, Report) and event.step == 1:
+                tell()
+
+        def tell() -> None:
+            launcher.stop(0, Stop.LEAVE)
+            launcher.stop(0, Stop.PRUNE)
+
+        with opened(self.name, tasks.report_until_stopped, tmp_path) as launcher:
+            if not runs_already:
+                tell()
+            launcher.submit(TrialSpec(0))
+            while not any(isinstance(event, Ended) for event in heard):
+                launcher.wait(hear, 60.0)
+        (*_, last, _) = heard
+        assert isinstance(last, Report)
+        assert last.metrics == {"pruned": 0.0}
+
+    def test_what_a_trial_was_told_is_not_told_to_its_next_attempt(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.report_whether_stopped, tmp_path) as launcher:
+            launcher.stop(0, Stop.PRUNE)
+            for stopped in (1.0, 0.0):
+                launcher.submit(TrialSpec(0))
+                (report,) = [event for event in all_events(launcher, 1) if isinstance(event, Report)]
+                assert report.metrics == {"stopped": stopped}
+
     def test_a_trial_that_will_lose_finds_out_while_it_goes_on(self, tmp_path: Path) -> None:
         heard: list[Event] = []
 

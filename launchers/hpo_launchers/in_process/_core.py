@@ -42,9 +42,10 @@ class InProcessStream:
             self._run(self._queue.popleft(), hear)
 
     def stop(self, number: int, why: Stop) -> None:
-        self._stopped[number] = why
         if self._running is not None and self._running[0] == number:
-            self._running[1].stop = why
+            self._running[1].stop(why)
+        else:
+            self._stopped[number] = why.after(self._stopped.get(number))
 
     def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
         """Nothing here can end a trial by force."""
@@ -54,7 +55,7 @@ class InProcessStream:
 
     def _run(self, spec: TrialSpec, hear: Hear) -> None:
         config = self._composer.job(spec).config()
-        link = DirectLink(hear, self._stopped.get(spec.number))
+        link = DirectLink(hear, self._stopped.pop(spec.number, None))
         self._running = (spec.number, link)
         token = current_link.set(link)
         if not execution.is_run_config(config):

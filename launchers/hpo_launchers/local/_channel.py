@@ -67,13 +67,11 @@ class ChannelLink:
         self._send_buffered()
 
     def stop_requested(self) -> Stop | None:
-        # the first reason holds, but for LEAVE, which can wait for nothing
         while self._stop is not Stop.LEAVE and not self._is_at_end and os.getpid() == self._pid:
             why = self._next_reason()
             if why is None:
                 break
-            if self._stop is None or why is Stop.LEAVE:
-                self._stop = why
+            self._stop = why.after(self._stop)
         return self._stop
 
     def _next_reason(self) -> Stop | None:

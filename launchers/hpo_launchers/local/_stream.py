@@ -102,9 +102,10 @@ class LocalStream:
             hear(event)
 
     def stop(self, number: int, why: Stop) -> None:
-        self._stopped[number] = why
-        if number in self._running:
+        if number in self._running and all(job.number != number for job in self._queue):
             self._running[number].process.reader.stop(why)
+        else:  # the process of an earlier job of that number may still be leaving
+            self._stopped[number] = why.after(self._stopped.get(number))
 
     def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
         """Have it write its stack, ask it to terminate, and kill it when it does not."""
@@ -164,7 +165,7 @@ class LocalStream:
         self._running[job.number] = trial
         self._selector.register(process.reader, selectors.EVENT_READ, trial)
         if job.number in self._stopped:
-            process.reader.stop(self._stopped[job.number])
+            process.reader.stop(self._stopped.pop(job.number))
 
     def _least_used(self) -> Mapping[str, str]:
         used = [trial.environment for trial in self._running.values()]

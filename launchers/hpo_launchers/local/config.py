@@ -22,7 +22,7 @@ class LocalLauncherConf:
     preload: list[str] = field(default_factory=list)
 
     # seconds between asking the trials that still run to terminate and killing them
-    stop_timeout_s: float = 5.0
+    stop_timeout_s: float = 2.0
 
 
 ConfigStore.instance().store(

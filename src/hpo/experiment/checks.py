@@ -54,13 +54,14 @@ def check_config(config: DictConfig) -> None:
         raise ConfigError("experiment_dir is empty: name the folder that experiments are written into")
     for key, lowest in _AT_LEAST.items():
         value = OmegaConf.select(config, key)
-        if value is not None and value < lowest:
+        if value is not None and not value >= lowest:
             raise ConfigError(f"{key}={value} must be at least {lowest}")
     for key in _POSITIVE:
         value = OmegaConf.select(config, key)
         if value is not None and not value > 0:
             raise ConfigError(f"{key}={value} must be above 0")
     _check_checkpoints(config)
+    _check_retries(config)
     threads = config.threads_per_trial
     if threads != _AUTO and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise ConfigError(f"threads_per_trial={threads} must be {_AUTO} or a whole number of at least 1")
@@ -77,6 +78,17 @@ def _check_checkpoints(config: DictConfig) -> None:
     for key, value in config.checkpoint_every.items():
         if value is not None and config.keep_n_checkpoints == 0:
             raise ConfigError(f"checkpoint_every.{key}={value} leaves no checkpoint with keep_n_checkpoints=0")
+
+
+def _check_retries(config: DictConfig) -> None:
+    if not math.isfinite(config.retry_delay_s):
+        raise ConfigError(f"retry_delay_s={config.retry_delay_s} must be a finite number of seconds")
+    for name in config.recoverable_errors:
+        if not all(map(str.isidentifier, name.split("."))):
+            raise ConfigError(
+                f"recoverable_errors holds {name!r}, which is no name of a class: write MemoryError, or with its "
+                "module torch.OutOfMemoryError"
+            )
 
 
 def check_budgets(config: DictConfig) -> None:

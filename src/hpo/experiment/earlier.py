@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ import yaml
 from omegaconf import DictConfig
 
 from hpo.errors import ExperimentError
-from hpo.experiment.identity import HASHED, config_hash, without_operational
+from hpo.experiment.identity import HASHED, config_hash, label_of, without_operational
+from hpo.experiment.lock import holder_of
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
 from hpo.records import DataSource
 from hpo.resolved import plain, without_hydra
-from hpo.stored import reading
+from hpo.stored import problem_of_study, reading
 
 # what is of one launch, or filled in by it
 _OF_A_LAUNCH = ("resume", "dry_run", "experiment_dir", "experiment_id", "config_hash", "run_task", "verbose")
@@ -30,6 +31,19 @@ class Earlier:
 
     paths: ExperimentPaths
     config: Mapping[str, Any]
+
+    @property
+    def started_at(self) -> str:
+        """When it was started, in UTC, as text that sorts; empty where neither database can tell."""
+        for path, column, table in (
+            (self.paths.state_db, "started_at", "experiments"),
+            (self.paths.study_db, "min(datetime_start)", "trials"),
+        ):
+            with suppress(sqlite3.Error), closing(reading(path)) as connection:
+                row = connection.execute(f"SELECT {column} FROM {table}").fetchone()
+                if row is not None and row[0] is not None:
+                    return str(row[0])
+        return ""
 
     def changes(self, config: DictConfig) -> dict[str, tuple[Any, Any]]:
         """What `config` has otherwise: dotted key -> (as it was, as it is)."""
@@ -55,7 +69,14 @@ def find_earlier(config: DictConfig) -> Earlier | None:
             return None
         return Earlier(paths, {}) if _is_unborn(paths) else open_earlier(paths)
     found = list(_of_hash(experiment_dir, config_hash(config), is_search=bool(config.search_space)))
-    return max(found, key=lambda earlier: _started_at(earlier.paths), default=None)
+    return max(found, key=lambda earlier: (earlier.started_at, earlier.paths.experiment_id), default=None)
+
+
+def find_unborn(config: DictConfig) -> list[Path]:
+    """The directories of this configuration whose scheduler died before it could write anything of it."""
+    label = label_of(config_hash(config))
+    found = map(ExperimentPaths.of, Path(config.experiment_dir).absolute().glob(f"{EXPERIMENT_PREFIX}{label}_*"))
+    return [paths.root for paths in found if _is_unborn(paths) and holder_of(paths.lock) is None]
 
 
 def open_earlier(paths: ExperimentPaths) -> Earlier:
@@ -67,9 +88,22 @@ def open_earlier(paths: ExperimentPaths) -> Earlier:
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         first_line = str(error).splitlines()[0]
         raise ExperimentError(f"{paths.root} cannot be continued: {paths.config.name}: {first_line}") from error
-    if not isinstance(config, dict):
-        raise ExperimentError(f"{paths.root} cannot be continued: {paths.config.name} holds no configuration")
+    if not isinstance(config, dict) or "config_hash" not in config:
+        raise ExperimentError(f"{paths.root} cannot be continued: {paths.config.name} is not whole")
     return Earlier(paths, config)
+
+
+def check_no_search(earlier: Earlier) -> None:
+    """Raise ExperimentError when a single run would continue a search."""
+    if earlier.config.get("search_space"):
+        raise ExperimentError(f"{earlier.paths.root} cannot be continued alone: it is a search, add --multirun")
+
+
+def check_study(earlier: Earlier) -> None:
+    """Raise ExperimentError when its study is damaged, or does not know the trials that there are."""
+    problem = problem_of_study(earlier.paths)
+    if problem is not None:
+        raise ExperimentError(f"{earlier.paths.root} cannot be continued: {problem}")
 
 
 def check_same_training(earlier: Earlier, config: DictConfig, source: DataSource | None) -> None:
@@ -121,16 +155,6 @@ def _of_hash(experiment_dir: Path, digest: str, *, is_search: bool) -> Iterator[
         earlier = open_earlier(paths)
         if bool(earlier.config.get("search_space")) == is_search:
             yield earlier
-
-
-def _started_at(paths: ExperimentPaths) -> tuple[str, str]:
-    """When it was started, as text that sorts; where the state database cannot tell, it is the oldest."""
-    try:
-        with closing(reading(paths.state_db)) as connection:
-            row = connection.execute("SELECT started_at FROM experiments").fetchone()
-    except sqlite3.Error:
-        row = None
-    return (row[0] if row else ""), paths.experiment_id
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -17,14 +17,13 @@ from hpo.devices import cuda_devices, num_threads
 from hpo.experiment.best_trials import BestTrials
 from hpo.experiment.checks import check_config
 from hpo.experiment.directory import kept_directory, make_trial, new_directory, write_config
-from hpo.experiment.earlier import Earlier, spelled_change
+from hpo.experiment.earlier import Earlier, find_unborn, spelled_change
 from hpo.experiment.identity import config_hash, trial_id
 from hpo.experiment.lock import SchedulerLock
 from hpo.experiment.progress import Progress
 from hpo.experiment.provenance import collect_in_background
+from hpo.experiment.rebuilding import open_state_db
 from hpo.experiment.scheduler_log import LOGGER, SchedulerLog
-from hpo.experiment.sqlite import set_aside_if_damaged
-from hpo.experiment.state_db import StateDB
 from hpo.faults import reach
 from hpo.objectives import objective_values, objectives
 from hpo.opened import note_opened
@@ -72,11 +71,9 @@ class Experiment:
             self._changes = earlier.changes(config) if earlier is not None else {}
             values = plain(without_hydra(config))
             write_config(paths, to_yaml(values), is_changed=bool(self._changes))
-            self._is_rebuilt = earlier is not None and not paths.state_db.exists()
-            self._damaged = set_aside_if_damaged(paths.state_db)
-            self._db = StateDB(paths.state_db, paths.experiment_id)
             self._provenance = provenance.result()
-            self._db.open_experiment(self._provenance.row(values, self.objectives))
+            row = self._provenance.row(values, self.objectives)
+            self._db, self._said_of_db = open_state_db(paths, row, earlier)
             self._known = self._db.trials()
             self._log = SchedulerLog(paths.log, silent=config.verbose == Verbose.silent)
             undo.pop_all()
@@ -109,12 +106,15 @@ class Experiment:
         self._best.prepared(spec)
         return replace(spec, subdir=name)
 
-    def take_up(self, spec: TrialSpec) -> Ended | None:
-        """Know a trial that an earlier search left, and how it ended by the state database, if it did."""
+    def take_up(self, spec: TrialSpec, proposed: float | None = None) -> Ended | None:
+        """Know a trial that an earlier search left, and how it ended by the state database, if it did.
+
+        `proposed` is when it was, in seconds since the epoch.
+        """
         row = self._known.get(spec.number)
         name = row.trial_id if row is not None else trial_id(spec.number, self._digest, spec.params)
         if row is None:
-            self._db.add_trial(spec, name, self._source.name if self._source else None)
+            self._db.add_trial(spec, name, self._source.name if self._source else None, proposed)
         self.progress.waiting(spec, name)
         self._best.prepared(spec)
         if row is None or not row.ended.state.is_finished:
@@ -125,11 +125,13 @@ class Experiment:
         self._note_best(row.ended)
         return row.ended
 
-    def make_up(self, events: Iterable[Event]) -> None:
+    def make_up(self, events: Iterable[Event], tested: Ended | None) -> None:
         """Put into the state database what it lacks of a trial that the study knows, without a word."""
         with self._log.silenced():
             for event in events:
                 self.record(event)
+            if tested is not None:
+                self.record_test(tested)
 
     def continued(self, spec: TrialSpec) -> TrialSpec:
         """A trial that was taken up and has no end yet, in its directory, which may not be whole."""
@@ -278,12 +280,10 @@ class Experiment:
             min(config.concurrent_trials, capacity or config.concurrent_trials),
             f", {config.num_replicates} replicates of each" if config.num_replicates > 1 else "",
         )
-        if self._damaged is not None:
-            self.warn(
-                f"the state database was damaged and is made again from the study; it is kept as {self._damaged}"
-            )
-        if self._is_rebuilt:
-            self.warn("the state database was gone and is made again from the study")
+        if self._said_of_db is not None:
+            self.warn(self._said_of_db)
+        for root in find_unborn(config) if config.resume and not self._is_continued else ():
+            self.say(f"{root} is passed over: its scheduler died before it had written a configuration there")
         for key, (before, now) in self._changes.items():
             LOGGER.info("changed: %s", spelled_change(key, before, now))
         if self._source is not None and self._source.warning is not None:

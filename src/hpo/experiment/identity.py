@@ -60,16 +60,19 @@ def config_hash(config: DictConfig) -> str:
 
 def draw_experiment_id(config: DictConfig) -> str:
     """An id such as `1901_aa90` whose directory does not exist; the same until `forget` is called."""
-    label = config_hash(config)
-    if label not in _drawn:
-        _drawn[label] = next(
+    digest = config_hash(config)
+    if digest not in _drawn:
+        _drawn[digest] = next(
             drawn
-            for drawn in (
-                f"{label[:_NUM_LABEL_DIGITS]}_{secrets.token_hex(_NUM_LABEL_DIGITS // 2)}" for _ in iter(int, 1)
-            )
+            for drawn in (f"{label_of(digest)}_{secrets.token_hex(_NUM_LABEL_DIGITS // 2)}" for _ in iter(int, 1))
             if not ExperimentPaths(Path(config.experiment_dir), drawn).root.exists()
         )
-    return _drawn[label]
+    return _drawn[digest]
+
+
+def label_of(digest: str) -> str:
+    """The digits of a configuration's hash that its experiments have in their names."""
+    return digest[:_NUM_LABEL_DIGITS]
 
 
 def forget_drawn_ids() -> None:

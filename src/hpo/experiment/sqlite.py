@@ -11,6 +11,7 @@ from typing import Any
 
 from hpo.faults import reach
 from hpo.paths import STUDY_SUFFIX
+from hpo.stored import damage_in
 
 _NETWORK_FILESYSTEMS = frozenset(
     [
@@ -88,7 +89,7 @@ def prepare(path: Path) -> None:
 
 def set_aside_if_damaged(path: Path) -> Path | None:
     """Give a database that cannot be read another name, with its journals: that name, if it was one."""
-    if not path.exists() or _is_sound(path):
+    if not path.exists() or not _is_damaged(path):
         return None
     names = (path.with_name(f"{path.name}.damaged_{index}") for index in count(1))
     aside = next(name for name in names if not name.exists())
@@ -99,15 +100,9 @@ def set_aside_if_damaged(path: Path) -> Path | None:
     return aside
 
 
-def _is_sound(path: Path) -> bool:
-    try:
-        with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)) as connection:
-            found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            return found == "ok"
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:
-        return False
+def _is_damaged(path: Path) -> bool:
+    with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)) as connection:
+        return damage_in(connection) is not None
 
 
 def is_on_network(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:

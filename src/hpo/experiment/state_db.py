@@ -111,14 +111,18 @@ class StateDB:
         self._engine = sa.create_engine(sqlite.url(path), **sqlite.engine_options(path))
         metadata.create_all(self._engine)
 
-    def open_experiment(self, row: Mapping[str, Any]) -> None:
-        """`row` holds columns of `experiments`; containers become JSON. One that is there runs again."""
+    def open_experiment(self, row: Mapping[str, Any], started_at: str | None = None) -> None:
+        """`row` holds columns of `experiments`; containers become JSON. One that is there runs again.
+
+        `started_at` is when one that is not there was started, if not now: in UTC, as text.
+        """
         values = {key: to_json(value) if isinstance(value, dict | list) else value for key, value in row.items()}
         values |= {"state": State.RUNNING.value, "ended_at": None}
         of_this = experiments.c.experiment_id == self._experiment_id
         with self._engine.begin() as connection:
             if not connection.execute(experiments.update().where(of_this), values).rowcount:
-                new = {"experiment_id": self._experiment_id, "started_at": _now()}
+                since = datetime.fromisoformat(started_at) if started_at is not None else _now()
+                new = {"experiment_id": self._experiment_id, "started_at": since}
                 connection.execute(experiments.insert(), values | new)
 
     def trials(self) -> dict[int, KnownTrial]:
@@ -145,7 +149,10 @@ class StateDB:
                 _SET_BEST_TRIALS, {"of_experiment": self._experiment_id, "best_trials": to_json(list(numbers))}
             )
 
-    def add_trial(self, spec: TrialSpec, trial_id: str, data_source: str | None) -> None:
+    def add_trial(
+        self, spec: TrialSpec, trial_id: str, data_source: str | None, proposed: float | None = None
+    ) -> None:
+        """`proposed` is when it was, in seconds since the epoch, if not now."""
         row = {
             "experiment_id": self._experiment_id,
             "number": spec.number,
@@ -154,7 +161,7 @@ class StateDB:
             "params": to_json(dict(spec.params)),
             "attempt": 1,
             "data_source": data_source,
-            "created_at": _now(),
+            "created_at": _now() if proposed is None else _utc(proposed),
         }
         with self._engine.begin() as connection:
             connection.execute(_INSERT_TRIAL, row)

@@ -10,13 +10,14 @@ from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf.errors import OmegaConfBaseException
 
+from hpo import interrupts
 from hpo.errors import HpoError
 from hpo.experiment.experiment import Experiment
 from hpo.records import Ended, Event, State, Stop, TrialSpec
 from hpo.search.on_disk import events_on_disk
 from hpo.search.stream import Hear
 from hpo.trial import outcome
-from hpo.trial.attempt import RUN_TEST
+from hpo.trial.attempt import BEFORE_ITS_START, RUN_TEST
 from hpo.trial.metadata import Metadata
 
 
@@ -77,8 +78,10 @@ class BatchStream:
             tested = outcome.read(spec.number, paths, key=outcome.TEST_OUTCOME)
             return [tested or _unfinished(spec.number, result)]
         metadata = Metadata.of(paths)
-        if metadata.get("started_at") == started_before:  # the job broke before the trial began
-            return [_unfinished(spec.number, result)]
+        if metadata.get("started_at") == started_before:
+            if interrupts.requested():
+                return [Ended(spec.number, State.WAITING, reason=BEFORE_ITS_START)]
+            return [_unfinished(spec.number, result)]  # the job broke before the trial began
         events = list(events_on_disk(spec.number, paths, self._experiment.objectives))
         return events if isinstance(events[-1], Ended) else [*events, _died(spec.number, result)]
 

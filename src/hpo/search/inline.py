@@ -53,7 +53,7 @@ class InlineStream:
     def stop(self, number: int, why: Stop) -> None:
         """One trial runs at a time: the one that is heard of."""
         if self._link is not None:
-            self._link.stop = why
+            self._link.stop(why)
 
     def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
         """Nothing here can end a trial by force."""

@@ -71,4 +71,10 @@ class Leaving:
             self._say(why)
             for trial in self._running:
                 self._stream.stop(trial, Stop.LEAVE)
-        return not self._running or time.monotonic() >= self._leave_by
+        is_late = bool(self._running) and time.monotonic() >= self._leave_by
+        if is_late:
+            self._say(
+                f"{len(self._running)} trials have not left after {_LEAVE_S:g} s and are ended; they go on from "
+                "the checkpoints that they have"
+            )
+        return is_late or not self._running

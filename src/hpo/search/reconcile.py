@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from optuna.trial import FrozenTrial
 
@@ -14,6 +15,8 @@ from hpo.search.on_disk import events_on_disk
 from hpo.search.study import Proposal, Study, state_of
 from hpo.search.warm_start import is_warm
 from hpo.trial import outcome
+from hpo.trial.metadata import Metadata
+from hpo.trial.resumption import has_begun
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,10 @@ def reconcile(study: Study, experiment: Experiment, fixed: Sequence[str]) -> Lef
         if is_warm(trial):
             continue
         spec = spec_of(study.proposal(trial), fixed)
-        known = experiment.take_up(spec)
-        found = _on_disk(trial.number, experiment) if known is None or not trial.state.is_finished() else ()
+        known = experiment.take_up(spec, _seconds(trial.datetime_start))
         if trial.state.is_finished():
-            if known is None:
-                known = _end_of(trial, experiment)
-                experiment.make_up([*found[:-1], known] if found else [known])
-            ended.append(known)
-        elif found:
+            ended.append(known if known is not None else _made_up(trial, experiment))
+        elif found := _on_disk(trial.number, experiment):
             unheard += found
         elif known is not None:
             unheard.append(known)
@@ -69,6 +68,18 @@ def _on_disk(number: int, experiment: Experiment) -> Sequence[Event]:
     return list(events_on_disk(number, paths, experiment.objectives, from_the_first=True))
 
 
+def _made_up(trial: FrozenTrial, experiment: Experiment) -> Ended:
+    """The end of a trial; the state database, which lacked it, has all that study and files tell."""
+    paths = experiment.trial(trial.number)
+    events: list[Event] = []
+    if has_begun(Metadata.of(paths)):
+        found = events_on_disk(trial.number, paths, experiment.objectives, from_the_first=True)
+        events += (event for event in found if not isinstance(event, Ended))
+    ended = _end_of(trial, outcome.read(trial.number, paths, key=outcome.OUTCOME), experiment)
+    experiment.make_up([*events, ended], outcome.read(trial.number, paths, key=outcome.TEST_OUTCOME))
+    return ended
+
+
 def spec_of(proposal: Proposal, fixed: Sequence[str]) -> TrialSpec:
     """What a launcher needs to run a proposal; `fixed` are the overrides that every trial shares."""
     return TrialSpec(
@@ -79,12 +90,20 @@ def spec_of(proposal: Proposal, fixed: Sequence[str]) -> TrialSpec:
     )
 
 
-def _end_of(trial: FrozenTrial, experiment: Experiment) -> Ended:
-    """The end that the study knows of, where nothing else does."""
+def _end_of(trial: FrozenTrial, noted: Ended | None, experiment: Experiment) -> Ended:
+    """The end that the study knows of, with what the trial's own files have `noted` of it."""
+    state = state_of(trial)
+    is_feasible = state is not State.COMPLETE or all(each <= 0 for each in trial.constraints.values())
+    if noted is not None and noted.state is state:
+        return replace(noted, is_feasible=is_feasible)
     names = [objective.name for objective in experiment.objectives]
-    at = trial.datetime_complete.timestamp() if trial.datetime_complete is not None else 0.0
-    metrics = dict(zip(names, trial.values, strict=True)) if trial.values else {}
-    return Ended(trial.number, state_of(trial), metrics, reason=_reason(trial), time=at)
+    metrics = dict(zip(names, trial.values, strict=True)) if state is State.COMPLETE else {}
+    at = _seconds(trial.datetime_complete) or 0.0
+    return Ended(trial.number, state, metrics, reason=_reason(trial), time=at, is_feasible=is_feasible)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return moment.timestamp() if moment is not None else None
 
 
 def _reason(trial: FrozenTrial) -> str | None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from omegaconf import DictConfig
 
+from hpo.errors import NO_MEMORY
 from hpo.records import Ended, State, TrialSpec
 
 # what an error says that has to do with memory, and what the kernel does to the process that it takes it from
-_OF_MEMORY = re.compile(r"OutOfMemory|MemoryError|\bSIGKILL\b")
+_OF_MEMORY = re.compile(rf"OutOfMemory|MemoryError|{NO_MEMORY}|\bSIGKILL\b")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Retries:
         """How a trial has ended whose process died: it is tried again, or FAIL where it was tried often enough."""
         delay_s = self.add(spec, ended, num_ended)
         if delay_s is None:
-            tried = f" (tried again {self.max_retries} times)" if self.max_retries else ""
+            times = "once" if self.max_retries == 1 else f"{self.max_retries} times"
+            tried = f" (tried again {times})" if self.max_retries else ""
             return replace(ended, state=State.FAIL, reason=f"{ended.reason}{tried}")
         count = f"retry {self.count(ended.number)} of {self.max_retries}"
         return replace(ended, reason=f"{ended.reason}; {count} in {delay_s:g} s")

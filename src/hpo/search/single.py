@@ -13,7 +13,7 @@ from hpo.config import Verbose
 from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
-from hpo.experiment.earlier import check_same_training, find_earlier
+from hpo.experiment.earlier import check_no_search, check_same_training, check_study, find_earlier
 from hpo.interrupts import heeding_signals
 from hpo.search.budget import Budget, Limits
 from hpo.search.constraint_check import Constraints
@@ -57,6 +57,8 @@ def run_single(config: DictConfig) -> None:
         check_new(config)
     source = find_data_source(config)
     if earlier is not None:
+        check_no_search(earlier)
+        check_study(earlier)
         check_same_training(earlier, config, source)
     check(config)
     with opened(config, source, earlier) as experiment, _training_on_terminal(config):

@@ -21,7 +21,7 @@ from hpo.errors import DiskError, HpoError
 from hpo.experiment.checks import check_budgets, check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
-from hpo.experiment.earlier import Earlier, check_same_training, find_earlier
+from hpo.experiment.earlier import Earlier, check_same_training, check_study, find_earlier
 from hpo.experiment.experiment import Experiment
 from hpo.experiment.retrain import paused, resume_command
 from hpo.interrupts import heeding_signals
@@ -86,6 +86,7 @@ def sweep(
     with _closing(launcher):
         source = find_data_source(config)
         if earlier is not None:
+            check_study(earlier)
             check_same_training(earlier, config, source)
             check_wider(earlier.paths, space)
         preflight(config, context.config_loader, launcher, space, source)

@@ -45,6 +45,9 @@ CHECK_TASK = "check_task"
 RUN_CHECK = f"++run_task={CHECK_TASK}"
 """The override that selects it."""
 
+BEFORE_ITS_START = "the search ended before it started"
+"""The reason of a trial that nobody let begin."""
+
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -76,9 +79,7 @@ def run_attempt(config: DictConfig, paths: TrialPaths, link: Link) -> Ended:
     if config.run_task != TEST_TASK:
         why = link.stop_requested()
         if why is not None:  # the search ended while this process was on its way
-            ended = Ended(
-                int(Metadata.of(paths)["number"]), why.state, reason="the search ended before it started"
-            )
+            ended = Ended(int(Metadata.of(paths)["number"]), why.state, reason=BEFORE_ITS_START)
             link.send(ended)
             return ended
         try:

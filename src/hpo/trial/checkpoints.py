@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hpo.disk import writing
-from hpo.errors import TrialError
+from hpo.errors import NO_MEMORY, TrialError
 from hpo.faults import reach
 from hpo.files import removed_on_failure, sync_file, sync_folder
 from hpo.paths import TrialPaths, temporary_for
@@ -23,8 +23,6 @@ from hpo.paths import TrialPaths, temporary_for
 logger = logging.getLogger("hpo.train")
 
 _PLAIN = (bool, int, float, complex, str, bytes)
-_OUT_OF_MEMORY = "can't allocate memory"
-"""What torch says when the process, and not the file, is to blame."""
 _ITERATION = re.compile(r"_(\d+)\.pt$")
 
 
@@ -69,6 +67,7 @@ class Checkpoints:
                 reach("checkpoint_best_named")
             temporary.replace(target)
             sync_folder(target.parent)
+            reach("checkpoint_named")
             self._rotate()
 
     def restore(self) -> dict[str, Any] | None:
@@ -89,7 +88,9 @@ class Checkpoints:
             except Exception as error:  # whatever a damaged file makes of torch.load
                 if _is_of_the_machine(error):
                     raise
-                logger.warning("checkpoint %s cannot be read and is passed over: %s", path, error)
+                logger.warning(
+                    "checkpoint %s cannot be read and is passed over: %s: %s", path, type(error).__name__, error
+                )
             else:
                 return Restored(iteration_of(path), state)
         return None
@@ -158,7 +159,7 @@ def _is_of_the_machine(error: Exception) -> bool:
     """Whether what torch.load raised says nothing of the file; that it is too short to seek in says something."""
     if isinstance(error, OSError):
         return error.errno != errno.EINVAL
-    return isinstance(error, MemoryError) or _OUT_OF_MEMORY in str(error)
+    return isinstance(error, MemoryError) or NO_MEMORY in str(error)
 
 
 def loadable(value: Any, key: str = "state") -> Any:

@@ -41,8 +41,12 @@ class DirectLink:
     def __init__(self, hear: Callable[[Event], None], stop: Stop | None = None) -> None:
         self.ended: Ended | None = None
         self.error: Exception | None = None
-        self.stop = stop
+        self._stop = stop
         self._hear = hear
+
+    def stop(self, why: Stop) -> None:
+        """Ask the trial to end."""
+        self._stop = why.after(self._stop)
 
     def send(self, event: Event) -> None:
         if isinstance(event, Ended):
@@ -51,11 +55,12 @@ class DirectLink:
             try:
                 self._hear(event)
             except Exception as error:
-                self.error, self.stop = error, Stop.PAUSE
+                self.error = error
+                self.stop(Stop.PAUSE)
 
     def stop_requested(self) -> Stop | None:
         # the scheduler cannot tell while this process is at work for the trial
-        return Stop.LEAVE if interrupts.requested() else self.stop
+        return Stop.LEAVE if interrupts.requested() else self._stop
 
 
 current_link: ContextVar[Link] = ContextVar("hpo_link", default=NullLink())  # noqa: B039 - it has no state

@@ -12,7 +12,7 @@ from hpo.errors import TrialError
 from hpo.objectives import Objective
 from hpo.paths import TrialPaths
 from hpo.records import Ended, Report, State, Stop
-from hpo.results_file import STEP, read_records, step_of
+from hpo.results_file import STEP, read_records
 from hpo.trial.metadata import Metadata, seconds, timestamp
 from hpo.trial.protocol import Finish
 
@@ -136,15 +136,20 @@ def write(metadata: Metadata, ended: Ended, *, key: str) -> None:
 
 
 def note_death(ended: Ended, paths: TrialPaths) -> None:
-    """Write down, in its files, the end of a trial whose process could not do so itself.
+    """Write down, in its files, the end of a trial whose process could not do so itself, and clear up after it.
 
-    An end that is none for good is that of an earlier attempt: the one that died had not begun to write.
+    An end that is none for good is that of an earlier attempt, since the one that died had not begun to write; or
+    the trial is not tried again, and it has become one.
     """
     metadata = Metadata.of(paths)
     noted = metadata.get(OUTCOME)
-    if noted and (State(noted["state"]).is_finished or noted["ended_at"] == timestamp(ended.time)):
-        return
+    if noted:
+        state = State(noted["state"])
+        if state.is_finished or (state is ended.state and noted["ended_at"] == timestamp(ended.time)):
+            return
     write(metadata, ended, key=OUTCOME)
+    for path in paths.temporary:
+        path.unlink()
     with paths.log.open("a", encoding="utf-8") as log:
         log.write(f"{timestamp(ended.time)} trial failed: {ended.reason}\n")
 
@@ -184,9 +189,9 @@ def read_reports(
 def evaluations(
     number: int, records: Sequence[Mapping[str, float]], objectives: Sequence[Objective], replicate: int = 0
 ) -> list[Report]:
-    """The records in which no objective stands as not measured."""
+    """The records of a step in which no objective stands as not measured: what else a task logs has no step."""
     return [
-        Report(number, step_of(record, index), as_reported(record), replicate=replicate)
-        for index, record in enumerate(records, start=1)
-        if not any(math.isnan(record.get(objective.name, 0.0)) for objective in objectives)
+        Report(number, int(record[STEP]), as_reported(record), replicate=replicate)
+        for record in records
+        if STEP in record and not any(math.isnan(record.get(objective.name, 0.0)) for objective in objectives)
     ]

@@ -1,0 +1,30 @@
+"""A state database that is gone or damaged: it is begun anew, and filled from the study and the directories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpo.experiment.earlier import Earlier
+from hpo.experiment.sqlite import set_aside_if_damaged
+from hpo.experiment.state_db import StateDB
+from hpo.paths import ExperimentPaths
+
+
+def open_state_db(
+    paths: ExperimentPaths, row: Mapping[str, Any], earlier: Earlier | None
+) -> tuple[StateDB, str | None]:
+    """The state database with the experiment's `row`, and what must be said of it."""
+    was_there = paths.state_db.exists()
+    damaged = set_aside_if_damaged(paths.state_db)
+    started_at = earlier.started_at if earlier is not None else ""
+    database = StateDB(paths.state_db, paths.experiment_id)
+    database.open_experiment(row, started_at or None)
+    if damaged is not None:
+        return database, (
+            f"the state database was damaged and is made again from the study; it is kept as {damaged}"
+        )
+    # where there is no study either, its scheduler had died before it made any
+    if earlier is not None and not was_there and paths.study_db.exists():
+        return database, "the state database was gone and is made again from the study"
+    return database, None
