@@ -155,9 +155,8 @@ def draw_pareto(subject: Subject) -> Figure | str:
     if subject.complete.empty:
         return "no trial is complete"
     columns = [column_of(each.name) for each in subject.objectives]
-    able = subject.complete["is_feasible"].astype(bool).to_numpy()
     values = subject.complete[columns].to_numpy(dtype=float)
-    is_front = on_front(np.where(able[:, None], values, np.nan), [is_min(each) for each in subject.objectives])
+    is_front = front_of(subject)
     pairs = list(combinations(range(len(columns)), 2))
     figure, axes = canvas.panels(len(pairs), width=5.5, height=4.4)
     for panel, (i, j) in zip(axes, pairs, strict=True):
@@ -186,6 +185,13 @@ def draw_pareto(subject: Subject) -> Figure | str:
                 getattr(panel, f"set_{axis}scale")("log")
         panel.legend(loc="best")
     return figure
+
+
+def front_of(subject: Subject) -> np.ndarray:
+    """Which complete trials are on the Pareto front; what breaks a soft constraint never is."""
+    able = subject.complete["is_feasible"].astype(bool).to_numpy()
+    values = subject.complete[[column_of(each.name) for each in subject.objectives]].to_numpy(dtype=float)
+    return on_front(np.where(able[:, None], values, np.nan), [is_min(each) for each in subject.objectives])
 
 
 def _draw_front(panel: Axes, front: np.ndarray, is_first_min: bool) -> None:

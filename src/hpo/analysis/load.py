@@ -79,13 +79,15 @@ def load(directories: str | Path | Iterable[str | Path]) -> Loaded:
     if not given:
         raise ExperimentError("no experiment is named: give at least one directory")
     opened = list({each.directory: each for each in map(SavedExperiment.open, map(Path, given))}.values())
-    trials_of = [each.trials for each in opened]
+    trials_of = [each.outlines for each in opened]
     keys = list(dict.fromkeys(key for trials in trials_of for trial in trials for key in trial.params))
     sources, frames = [], []
     for experiment, trials in zip(opened, trials_of, strict=True):
         source = _source(experiment, trials)
         sources.append(source)
-        frames.append(_identified(_filled(of_trials(trials), trials, keys, source.config), source))
+        unknown = [trial.number for trial in trials if any(key not in trial.params for key in keys)]
+        configs = experiment.configs(unknown) if unknown else {}
+        frames.append(_identified(_filled(of_trials(trials), trials, keys, configs, source.config), source))
     results = [_identified(each.reports(), source) for each, source in zip(opened, sources, strict=True)]
     seeds = [_identified(each.replicates(), source) for each, source in zip(opened, sources, strict=True)]
     return Loaded(
@@ -124,12 +126,16 @@ def _source(experiment: SavedExperiment, trials: Sequence[SavedTrial]) -> Source
 
 
 def _filled(
-    frame: pandas.DataFrame, trials: Sequence[SavedTrial], keys: Sequence[str], defaults: Mapping[str, Any]
+    frame: pandas.DataFrame,
+    trials: Sequence[SavedTrial],
+    keys: Sequence[str],
+    configs: Mapping[int, Mapping[str, Any]],
+    defaults: Mapping[str, Any],
 ) -> pandas.DataFrame:
     """The frame with a column for each key; where a trial was not proposed with one, what it was configured as."""
     for key in keys:
         values = [
-            trial.params[key] if key in trial.params else _configured(trial.config or defaults, key)
+            trial.params[key] if key in trial.params else _configured(configs.get(trial.number, defaults), key)
             for trial in trials
         ]
         # a column of objects keeps 1, True and "1" apart; numbers get a column of their own kind

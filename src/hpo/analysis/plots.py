@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from hpo.analysis import canvas
 from hpo.analysis.curves import curves
 from hpo.analysis.draw_course import OTHER, STATE_COLORS
-from hpo.analysis.draw_overview import MAX_CONTOUR, MAX_LINES
+from hpo.analysis.draw_overview import MAX_CONTOUR, front_of
 from hpo.analysis.draw_parameters import MAX_CHOICES, finite
 from hpo.analysis.figures import Weights, attempted
 from hpo.analysis.history import best_so_far
@@ -30,8 +31,11 @@ from hpo.frames import column_of
 
 _MAX_POINTS = 1500
 _MAX_BARS = 2000
+_MAX_LINES = 300
 _HIGHLIGHTED = 5
 _HEIGHT = 420
+# seaborn's colour-blind-safe palette
+_COLORS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"]
 
 
 def escaped(text: str) -> str:
@@ -172,6 +176,8 @@ def _importance(subject: Subject, shares: Sequence[dict[str, float] | str]) -> A
                     orientation="h",
                     name=escaped(subject.names.of_metric(objective.name)),
                     texttemplate="%{x:.2f}",
+                    textposition="outside",
+                    cliponaxis=False,
                 )
             )
     figure.update_xaxes(title_text="importance (PED-ANOVA, sums to 1)")
@@ -214,6 +220,7 @@ def _contour(subject: Subject, ordered: list[Parameter]) -> Any:
         return "fewer than two parameters vary, or fewer than four trials are complete"
     with quiet():
         figure = plot_contour(study, names, target=_first, target_name=escaped(_label(subject)))
+    # bright is worse, and everybody can tell the colours apart
     figure.update_traces(colorscale="Viridis", reversescale=not is_min(subject.first), selector={"type": "contour"})
     return _sized(figure, 520, _thinned(len(subject.complete), MAX_CONTOUR))
 
@@ -221,14 +228,13 @@ def _contour(subject: Subject, ordered: list[Parameter]) -> Any:
 def _parallel(subject: Subject, ordered: list[Parameter]) -> Any:
     from optuna.visualization import plot_parallel_coordinate
 
-    study = study_of(subject, thinned(subject.complete, MAX_LINES), escaped)
+    study = study_of(subject, thinned(subject.complete, _MAX_LINES), escaped)
     names = _varying(study, subject, ordered)
     if not names:
         return "no parameter varies"
     with quiet():
         figure = plot_parallel_coordinate(study, names, target=_first, target_name=escaped(_label(subject)))
-    figure.update_traces(line={"colorscale": "Viridis", "reversescale": not is_min(subject.first)})
-    return _sized(figure, 520, _thinned(len(subject.complete), MAX_LINES))
+    return _sized(figure, 520, _thinned(len(subject.complete), _MAX_LINES))
 
 
 def _timeline(subject: Subject) -> Any:
@@ -273,22 +279,43 @@ def _timeline(subject: Subject) -> Any:
 
 
 def _pareto(subject: Subject) -> Any:
-    from optuna.visualization import plot_pareto_front
-    from plotly.graph_objects import Figure, Splom
+    from plotly.subplots import make_subplots
 
     if subject.complete.empty:
         return "no trial is complete"
-    names = [escaped(subject.names.of_metric(each.name)) for each in subject.objectives]
-    frame = thinned(subject.complete, _MAX_POINTS)
-    if len(names) <= 3:
-        with quiet():
-            figure = plot_pareto_front(study_of(subject, frame, escaped), target_names=names)
-        return _sized(figure, 560, _thinned(len(subject.complete), _MAX_POINTS))
     columns = [column_of(each.name) for each in subject.objectives]
-    dimensions = [
-        {"label": name, "values": frame[column].tolist()} for name, column in zip(names, columns, strict=True)
-    ]
-    return _sized(Figure(Splom(dimensions=dimensions, diagonal_visible=False)), 160 * len(names))
+    is_front = front_of(subject)
+    pairs = list(combinations(range(len(columns)), 2))
+    across = min(2, len(pairs))
+    rows = -(-len(pairs) // across)
+    figure = make_subplots(rows=rows, cols=across)
+    others, front = thinned(subject.complete[~is_front], _MAX_POINTS), subject.complete[is_front]
+    for index, (i, j) in enumerate(pairs):
+        place = {"row": index // across + 1, "col": index % across + 1}
+        for frame, name, color, size in (
+            (others, "other trials", canvas.GREY, 5),
+            (front, f"Pareto front ({len(front)} trials)", canvas.RED, 9),
+        ):
+            figure.add_scatter(
+                x=frame[columns[i]].tolist(),
+                y=frame[columns[j]].tolist(),
+                text=[f"trial {number}" for number in frame["number"]],
+                mode="markers",
+                marker={"color": color, "size": size},
+                name=name,
+                showlegend=not index,
+                **place,
+            )
+        for which, update in ((i, figure.update_xaxes), (j, figure.update_yaxes)):
+            objective = subject.objectives[which]
+            way = "lower" if is_min(objective) else "higher"
+            is_log = is_skewed(subject.complete[columns[which]])
+            update(
+                title_text=f"{escaped(subject.names.of_metric(objective.name))} ({way} is better)",
+                type="log" if is_log else "linear",
+                **place,
+            )
+    return _sized(figure, max(_HEIGHT, 360 * rows))
 
 
 def _parameter(subject: Subject, parameter: Parameter) -> Any:
@@ -348,7 +375,7 @@ def _add_scatter(
 
 def _add_violins(figure: Any, frame: Any, parameter: Parameter, metric: str, place: dict[str, int]) -> None:
     labels = labels_of(frame, parameter)
-    for choice in choices_of(parameter, labels)[:MAX_CHOICES]:
+    for index, choice in enumerate(choices_of(parameter, labels)[:MAX_CHOICES]):
         chosen = thinned(frame[labels == choice], _MAX_POINTS // 5)
         figure.add_violin(
             y=chosen[metric].tolist(),
@@ -357,7 +384,8 @@ def _add_violins(figure: Any, frame: Any, parameter: Parameter, metric: str, pla
             points="all",
             jitter=0.3,
             pointpos=0,
-            marker={"size": 3, "opacity": 0.5},
+            marker={"size": 3, "opacity": 0.5, "color": "#222222"},
+            line={"color": _COLORS[index % len(_COLORS)]},
             spanmode="hard",
             **place,
         )
@@ -388,6 +416,8 @@ def _sized(figure: Any, height: int, title: str = "") -> Any:
         title={"text": title, "font": {"size": 13}},
         template="plotly_white",
         margin={"l": 60, "r": 20, "t": 60 if title else 30, "b": 50},
-        colorway=["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494"],
+        colorway=_COLORS,
     )
+    figure.update_xaxes(exponentformat="power")
+    figure.update_yaxes(exponentformat="power")
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -54,8 +55,7 @@ def _figures(subject: Subject, weights: Weights) -> list[tuple[str, str]]:
         if isinstance(figure, str):
             found.append((title, paragraph(f"No figure: {figure}.")))
             continue
-        # the template of plotly is most of a figure, and the same in all
-        text = data(figure.to_plotly_json() if False else _plain(figure))
+        text = data(json.loads(figure.to_json()))
         found.append(
             (
                 title,
@@ -64,12 +64,6 @@ def _figures(subject: Subject, weights: Weights) -> list[tuple[str, str]]:
             )
         )
     return found
-
-
-def _plain(figure: object) -> object:
-    import json
-
-    return json.loads(figure.to_json())  # type: ignore[attr-defined] # plotly has no types
 
 
 def _trials(subject: Subject) -> str:

@@ -15,12 +15,13 @@ import yaml
 from hpo.analysis.ablation import LEVEL, Row, ablation, num_comparisons
 from hpo.analysis.design import Kind
 from hpo.analysis.differences import differences
-from hpo.analysis.load import EXPERIMENT
+from hpo.analysis.load import EXPERIMENT, Source
 from hpo.analysis.seeds import best_against_configured
 from hpo.analysis.subject import Subject, is_min
 from hpo.frames import PARAMS, column_of
 from hpo.overrides import encode_value
 from hpo.paths import TrialPaths
+from hpo.saved import SavedExperiment
 
 _MAX_TEXT = 300
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -70,7 +71,7 @@ def best(subject: Subject) -> str:
     name = f"{row['trial_id']} of experiment {row[EXPERIMENT]}"
     first = f"Best trial by {subject.names.of_metric(subject.first.name)}: {name}, {values}. {row['directory']}"
     source = next(each for each in subject.loaded.sources if each.paths.experiment_id == row[EXPERIMENT])
-    config = _config_of(row["directory"])
+    config = _config_of(source, int(row["number"]), str(row["directory"]))
     if config is None:
         changed = [
             ("", (key, _spelled(_default(source.config, key)), _spelled(value)))
@@ -193,12 +194,15 @@ def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.5g}"
 
 
-def _config_of(directory: str) -> Mapping[str, Any] | None:
+def _config_of(source: Source, number: int, directory: str) -> Mapping[str, Any] | None:
+    """A trial's config.yaml, or what the state database has of it."""
     try:
         found = yaml.load(TrialPaths(Path(directory)).config.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        return None
-    return found if isinstance(found, dict) else None
+        found = None
+    if not isinstance(found, dict):
+        return SavedExperiment(source.paths.root).configs([number]).get(number)
+    return found
 
 
 def _params(subject: Subject, row: Any) -> dict[str, Any]:
