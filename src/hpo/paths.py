@@ -149,9 +149,9 @@ class AnalysisPaths:
 
     def together_with(self, experiment_ids: Sequence[str]) -> AnalysisPaths:
         """Where an analysis of this experiment and others goes."""
-        name = f"with_{'_'.join(experiment_ids)}"
+        name = f"with_{'_and_'.join(experiment_ids)}"
         if len(name) > _MAX_NAME:
-            name = f"with_{len(experiment_ids)}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+            name = f"with_{len(experiment_ids)}_others_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
         return AnalysisPaths(self.root / name)
 
     @property

@@ -11,7 +11,6 @@ from typing import Any
 
 from hpo.paths import ExperimentPaths
 
-
 SAMPLERS = "samplers"
 """The study's user attribute that names, in their order, what proposed its trials."""
 

@@ -24,9 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from hpo.analysis.run import analyse
 
         names = _renamed(given.rename)
-        done = analyse(
-            given.directories, output=given.output, attribute_name_remap=names, metric_name_remap=names
-        )
+        done = analyse(given.directories, output=given.output, attribute_name_remap=names, metric_name_remap=names)
     except HpoError as error:
         print(f"hpo: {error}", file=sys.stderr)
         sys.exit(2)
@@ -49,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KEY=LABEL",
-        help="what a parameter or metric is called in figures and tables; or a YAML file of such pairs; repeatable",
+        help="what a parameter or metric is called; or a YAML file of such pairs; may be repeated",
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="another folder for what is written")
     return parser

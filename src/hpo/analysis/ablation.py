@@ -106,7 +106,7 @@ def _same_but(table: dict[str, np.ndarray], base: dict[str, str], key: str | Non
         if name != key
     ]
     count = len(next(iter(table.values()))) if table else 0
-    return np.logical_and.reduce(near) if near else np.ones(count, dtype=bool)
+    return np.asarray(np.logical_and.reduce(near)) if near else np.ones(count, dtype=bool)
 
 
 def _values(subject: Subject, objective: Objective, is_chosen: np.ndarray) -> np.ndarray:
@@ -126,7 +126,7 @@ def seeds_of(subject: Subject, trials: pandas.DataFrame, objective: Objective) -
         values = values[np.isfinite(values)]
         if len(values):
             return np.asarray(values)
-    return trials[column].to_numpy(dtype=float)
+    return np.asarray(trials[column], dtype=float)
 
 
 def _row(
@@ -173,7 +173,9 @@ def _judged(subject: Subject, rows: list[Row]) -> list[Row]:
     corrected = holm([math.nan if index in twins else row.effect.p for index, row in enumerate(rows)])
     for index in twins:
         corrected[index] = corrected[index - 1]
-    return [replace(row, p=p, verdict=row.verdict or _verdict(row, p)) for row, p in zip(rows, corrected, strict=True)]
+    return [
+        replace(row, p=p, verdict=row.verdict or _verdict(row, p)) for row, p in zip(rows, corrected, strict=True)
+    ]
 
 
 def _verdict(row: Row, p: float) -> str:

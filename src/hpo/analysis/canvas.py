@@ -23,7 +23,7 @@ SEQUENTIAL = "viridis"
 MAX_POINTS = 2000
 _MAX_LABEL = 28
 _DPI = 150
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#555555",
     "axes.grid": True,

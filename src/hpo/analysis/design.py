@@ -91,9 +91,5 @@ def _of_arguments(paths: ExperimentPaths) -> str:
         arguments = [str(argument) for argument in json.loads(row[0])]
     except (sqlite3.Error, ValueError, TypeError):
         return UNKNOWN
-    named = [
-        argument.partition("=")[2]
-        for argument in arguments
-        if argument.lstrip("+").startswith(_ALGORITHMS)
-    ]
+    named = [argument.partition("=")[2] for argument in arguments if argument.lstrip("+").startswith(_ALGORITHMS)]
     return named[-1].lower() if named else UNKNOWN

@@ -67,7 +67,9 @@ def draw_history(subject: Subject) -> Figure | str:
             panel.set_yscale("log")
         panel.set_ylabel(subject.names.of_metric(objective.name))
         panel.set_xlabel("trial number")
-        panel.legend(loc="upper right" if is_min(objective) else "lower right")
+        panel.legend(
+            loc="upper right" if is_min(objective) else "lower right", markerscale=2 if len(frame) > 300 else 1
+        )
     return figure
 
 
@@ -93,7 +95,10 @@ def draw_curves(subject: Subject) -> Figure | str:
                 handles.append((curve.rank, line))
             else:
                 groups["dimmed" if curve.is_dimmed else "complete"].append(points)
-        for name, color, alpha, style in (("dimmed", canvas.GREY, 0.35, "--"), ("complete", canvas.BLUE, 0.3, "-")):
+        for name, color, alpha, style in (
+            ("dimmed", canvas.GREY, 0.35, "--"),
+            ("complete", canvas.BLUE, 0.3, "-"),
+        ):
             if groups[name]:
                 lines = LineCollection(groups[name], colors=color, alpha=alpha, linewidths=0.9, linestyles=style)
                 lines.set_label(name)
@@ -161,11 +166,21 @@ def _draw_slots(axes: Axes, spans: Spans) -> None:
 
 
 def _draw_occupancy(axes: Axes, spans: Spans) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     times, counts = occupancy(spans.started, spans.ended)
-    axes.fill_between(times, counts, step="post", color=canvas.BLUE, alpha=0.5, linewidth=0)
+    axes.fill_between(
+        times,
+        counts,
+        step="post",
+        color=canvas.BLUE,
+        alpha=0.5,
+        linewidth=0,
+        rasterized=canvas.is_dense(len(times)),
+    )
     axes.axhline(spans.num_slots, color=canvas.GREY, linestyle="--", linewidth=1)
     axes.set_ylim(0, spans.num_slots * 1.15)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("running trials")
     axes.set_xlabel(f"time since the first start ({spans.unit})")
 

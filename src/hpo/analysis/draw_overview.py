@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hpo.analysis import canvas
-from hpo.analysis.importance import importances, interactions
+from hpo.analysis.importance import interactions
 from hpo.analysis.load import EXPERIMENT
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.pareto import on_front
@@ -41,8 +41,13 @@ def draw_importance(subject: Subject, shares: Shares) -> Figure | str:
             continue
         names = [canvas.shortened(name) for name in found]
         seaborn.barplot(x=list(found.values()), y=names, ax=panel, color=canvas.BLUE, orient="h")
-        for bar in panel.containers:
-            panel.bar_label(bar, fmt="%.2f", padding=3, fontsize=8)
+        for bars in panel.containers:
+            panel.bar_label(
+                bars,  # type: ignore[arg-type] # they are bars
+                fmt="%.2f",
+                padding=3,
+                fontsize=8,
+            )
         panel.set_xlim(0, max(found.values()) * 1.15 or 1.0)
         panel.set_xlabel(f"importance for {subject.names.of_metric(objective.name)} (PED-ANOVA, sums to 1)")
         panel.grid(visible=False, axis="y")
@@ -197,7 +202,7 @@ def front_of(subject: Subject) -> np.ndarray:
 def _draw_front(panel: Axes, front: np.ndarray, is_first_min: bool) -> None:
     """The staircase between what is reached and what is not."""
     ordered = front[np.argsort(front[:, 0])]
-    where = "post" if is_first_min else "pre"
+    where: Literal["post", "pre"] = "post" if is_first_min else "pre"
     panel.step(ordered[:, 0], ordered[:, 1], where=where, color=canvas.RED, linewidth=1)
 
 
@@ -240,6 +245,3 @@ def _of_pyplot(width: float, height: float) -> Iterator[Callable[[], Figure]]:
             pyplot.close(number)
         if was_interactive:
             pyplot.ion()
-
-
-__all__ = ["draw_contour", "draw_importance", "draw_interactions", "draw_parallel", "draw_pareto", "importances"]

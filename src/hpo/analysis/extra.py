@@ -13,8 +13,9 @@ def check_extra() -> None:
     """Raise HpoError with the line that installs what is missing."""
     missing = [name for name in _NEEDED if not _is_there(name)]
     if missing:
+        is_or_are = "is" if len(missing) == 1 else "are"
         raise HpoError(
-            f"the analysis needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
+            f"the analysis needs {', '.join(missing)}, which {is_or_are} not installed: "
             "pip install 'hpo[analysis]'"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def parts_of(frame: pandas.DataFrame, parameter: Parameter) -> tuple[pandas.Seri
             number(value) for value in different
         ]
     edges = np.unique(np.quantile(values.dropna(), np.linspace(0, 1, _NUM_PARTS + 1)))
-    names = [f"{number(low)} to {number(high)}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names = [f"{number(low)} to {number(high)}" for low, high in pairwise(edges)]
     index = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(names) - 1)
     labels = values.map(lambda _: None).astype(object)
     labels[:] = [names[part] if np.isfinite(value) else None for part, value in zip(index, values, strict=True)]

@@ -175,9 +175,13 @@ def _together(pandas: Any, frames: Sequence[pandas.DataFrame]) -> Any:
         return frames[0]
     # a column that is empty in one experiment has no kind there
     kept = [frame for frame in frames if len(frame)]
-    return pandas.concat([frame.dropna(axis=1, how="all") for frame in kept], ignore_index=True).reindex(
-        columns=list(dict.fromkeys(name for frame in frames for name in frame.columns))
-    ) if kept else frames[0]
+    return (
+        pandas.concat([frame.dropna(axis=1, how="all") for frame in kept], ignore_index=True).reindex(
+            columns=list(dict.fromkeys(name for frame in frames for name in frame.columns))
+        )
+        if kept
+        else frames[0]
+    )
 
 
 def _numeric(frame: pandas.DataFrame, own: Sequence[str]) -> pandas.DataFrame:

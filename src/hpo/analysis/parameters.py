@@ -96,9 +96,7 @@ def _guessed(key: str, values: Sequence[Any], search_space: Mapping[str, Any]) -
     if not had or not are_numbers:
         return Parameter(key, False)
     is_log = any(_LOG.search(str(sweep)) for sweep in _sweeps(key, search_space))
-    return Parameter(
-        key, True, is_log and min(map(float, had)) > 0, all(isinstance(value, int) for value in had)
-    )
+    return Parameter(key, True, is_log and min(map(float, had)) > 0, all(isinstance(value, int) for value in had))
 
 
 def _sweeps(key: str, space: Any) -> Iterator[Any]:

@@ -33,9 +33,7 @@ def report_of(subject: Subject, weights: Weights, notes: Sequence[str]) -> str:
         f'<section id="{name}"><h2>{html.escape(title)}</h2>{body}</section>'
         for name, (title, body) in zip(ids, sections, strict=True)
     ]
-    links = [
-        f'<a href="#{name}">{html.escape(title)}</a>' for name, (title, _) in zip(ids, sections, strict=True)
-    ]
+    links = [f'<a href="#{name}">{html.escape(title)}</a>' for name, (title, _) in zip(ids, sections, strict=True)]
     experiments = ", ".join(source.paths.experiment_id for source in subject.loaded.sources)
     name = subject.loaded.sources[0].config.get("name")
     return Template(_text("page.html")).substitute(

@@ -32,7 +32,7 @@ class Spans:
 
 
 def spans_of(subject: Subject, source: Source) -> Spans | None:
-    """None where no trial has started. What has no end runs until now, or in a dead experiment to its last sign."""
+    """None where no trial has started. What has no end runs until now, or to the last sign of a dead scheduler."""
     trials = subject.trials[subject.trials[EXPERIMENT] == source.paths.experiment_id]
     started = trials[trials["started"].notna()]
     if started.empty:
@@ -69,4 +69,4 @@ def spans_of(subject: Subject, source: Source) -> Spans | None:
 def _seconds(times: pandas.Series) -> Floats:
     origin = pandas.Timestamp("1970-01-01", tz="UTC")
     moments = pandas.to_datetime(times, utc=True)
-    return ((moments - origin) / pandas.Timedelta(seconds=1)).to_numpy(dtype=float)
+    return np.asarray((moments - origin) / pandas.Timedelta(seconds=1), dtype=np.float64)

@@ -28,9 +28,7 @@ def thinned(frame: pandas.DataFrame, count: int) -> pandas.DataFrame:
     return frame.iloc[np.sort(chosen)]
 
 
-def study_of(
-    subject: Subject, frame: pandas.DataFrame, spelled: Callable[[str], str] = str
-) -> optuna.Study:
+def study_of(subject: Subject, frame: pandas.DataFrame, spelled: Callable[[str], str] = str) -> optuna.Study:
     """The trials of `frame`, with parameters and choices by the names that are shown, as `spelled` writes them.
 
     A parameter that is the same in all of them is left out.
@@ -40,7 +38,9 @@ def study_of(
     with quiet():
         study = optuna.create_study(
             storage=optuna.storages.InMemoryStorage(),
-            directions=["minimize" if each.direction.value == "min" else "maximize" for each in subject.objectives],
+            directions=[
+                "minimize" if each.direction.value == "min" else "maximize" for each in subject.objectives
+            ],
         )
         columns = [_column(subject, frame, each, spelled) for each in searched(subject.parameters)]
         known = [column for column in columns if column is not None]

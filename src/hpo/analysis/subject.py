@@ -96,7 +96,9 @@ def chosen(
     is_finite = np.isfinite(trials[columns].to_numpy(dtype=float)).all(axis=1)
     complete = trials[is_complete & is_finite]
     notes += _left_out(trials, int((is_complete & ~is_finite).sum()), objectives)
-    notes += [f"experiment {each.paths.experiment_id}: {each.said}" for each in loaded.sources if _is_odd(each.said)]
+    notes += [
+        f"experiment {each.paths.experiment_id}: {each.said}" for each in loaded.sources if _is_odd(each.said)
+    ]
     metrics, left = _metrics(complete, objectives)
     notes += left
     parameters, constant = _varying(loaded, complete)

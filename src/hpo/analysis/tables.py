@@ -145,7 +145,19 @@ def _of_objective(subject: Subject, rows: Sequence[Row]) -> str:
         )
         before = key
     against = next((row.against for row in rows if row.against), "the other trials")
-    head = ("parameter", "choice", "n", "pruned", "failed", "mean", "best", f"mean - {against}", "g", "p", "verdict")
+    head = (
+        "parameter",
+        "choice",
+        "n",
+        "pruned",
+        "failed",
+        "mean",
+        "best",
+        f"mean - {against}",
+        "g",
+        "p",
+        "verdict",
+    )
     return table(head, cells, numbers=range(2, 10))
 
 

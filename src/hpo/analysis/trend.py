@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hpo.analysis.history import Floats
 
@@ -70,8 +70,8 @@ def fit(x: ArrayLike, y: ArrayLike, *, is_log: bool = False, is_log_metric: bool
 
 def _powers(u: Floats, low: float, high: float, degree: int) -> Floats:
     scaled = 2 * (u - low) / (high - low) - 1
-    return np.polynomial.chebyshev.chebvander(scaled, degree)
+    return np.asarray(np.polynomial.chebyshev.chebvander(scaled, degree), dtype=np.float64)
 
 
-def _solved(powers: Floats, v: Floats) -> NDArray[np.float64]:
-    return np.linalg.lstsq(powers, v, rcond=None)[0]
+def _solved(powers: Floats, v: Floats) -> Floats:
+    return np.asarray(np.linalg.lstsq(powers, v, rcond=None)[0], dtype=np.float64)

@@ -72,4 +72,5 @@ class Method:
         if self.warm.said is not None:
             yield self.warm.said
         if self.constraints.soft and not self.choice.heeds_constraints:
-            yield f"{self.choice.name} proposes without regard to soft_constraints; what breaks one is never the best"
+            name = self.choice.name
+            yield f"{name} proposes without regard to soft_constraints; what breaks one is never the best"

@@ -94,7 +94,7 @@ class Study:
         return Proposal(trial.number, self._space.params(trial.params))
 
     def note_sampler(self, name: str) -> None:
-        """Keep what proposes from now on: whoever analyses the trials must know whether it follows their results."""
+        """Keep what proposes from now on: what trials can tell depends on whether it follows their results."""
         if self._file:
             self._file.note_sampler(name)
 
