@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, distribution_to_json
 
 import hpo.app  # noqa: F401 - registers the schema, as the command does
-from hpo.experiment import sqlite, state_db
+from hpo.experiment import sqlite, tables
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import make_trial
 from hpo.experiment.experiment import Experiment
@@ -209,14 +209,14 @@ def _fill_state_db(
     ]
     with engine.begin() as connection:
         connection.execute(
-            state_db.experiments.update().values(
+            tables.experiments.update().values(
                 state=state.value,
                 best_trials=to_json([best.number] if best else []),
                 started_at=_naive(_BEGAN),
                 ended_at=None if state is State.RUNNING else _naive(max(each.ended or _BEGAN for each in trials)),
             )
         )
-        for table, rows in ((state_db.trials, of_trials), (state_db.reports, of_reports)):
+        for table, rows in ((tables.trials, of_trials), (tables.reports, of_reports)):
             if rows:
                 connection.execute(table.insert(), rows)
     engine.dispose()

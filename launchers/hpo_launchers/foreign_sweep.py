@@ -41,6 +41,11 @@ class ForeignSweep:
         """Check what hpo's sweeper would check, and open. Raises HpoError for bad input."""
         if config.dry_run:
             raise ConfigError("dry_run shows what hpo's own sweeper would do: leave out hydra/sweeper=...")
+        if config.resume:
+            raise ConfigError(
+                "resume=true goes on with what hpo's own sweeper has searched: another one keeps no trial that "
+                "could go on. Leave out hydra/sweeper=..., or resume=true to start anew"
+            )
         for key, sweep in (config.search_space or {}).items():
             if OmegaConf.is_list(sweep) and None in sweep:
                 raise ConfigError(

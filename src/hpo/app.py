@@ -7,11 +7,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from hpo.command import FULL_ERROR, TERMINATING, Terminated, execute, terminate
 from hpo.errors import DiskError, HpoError
 from hpo.interrupts import Stopped
+from hpo.opened import noting_opened
 from hpo.terminal import abandon, flush, open_what_is_closed
 
 COMPLETED = 0
@@ -25,18 +27,22 @@ _SIGNALLED = 128
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit: 0, 1 (no trial completed), 2 (bad input), 75 (stopped in order), 130, 143."""
     open_what_is_closed()
+    opened: Sequence[Path] = ()
     for number in TERMINATING:
         signal.signal(number, terminate)
     try:
         import hpo.faults  # noqa: F401 - the first process to import it is the scheduler
 
-        completed = execute(sys.argv[1:] if arguments is None else arguments)
+        with noting_opened() as opened:
+            completed = execute(sys.argv[1:] if arguments is None else arguments)
         _exit(COMPLETED if completed else NONE_COMPLETED)
     except Stopped:
         _exit(STOPPED)
     except Terminated as error:
+        _say_if_early(error, opened)
         _exit(_SIGNALLED + error.number)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        _say_if_early(error, opened)
         _exit(INTERRUPTED)
     except HpoError as error:
         # the traceback only for those who ask
@@ -47,6 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         abandon()  # a reader of --help or --cfg that has seen enough
         sys.exit(COMPLETED)
+
+
+def _say_if_early(error: BaseException, opened: Sequence[Path]) -> None:
+    """An experiment that was opened has said what became of it."""
+    if not opened:
+        print(f"hpo: ended by {str(error) or 'Ctrl-C'} before anything had started", file=sys.stderr)
 
 
 def _exit(status: int) -> NoReturn:

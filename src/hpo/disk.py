@@ -11,8 +11,8 @@ from pathlib import Path
 
 from hpo.errors import DiskError
 
-_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
-_OF_A_DISK = _FULL | {errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM}
+FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+_OF_A_DISK = FULL | {errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
@@ -35,8 +35,7 @@ def writing(path: Path, num_bytes: int | None = None) -> Iterator[None]:
 def disk_error(path: Path, error: Exception, num_bytes: int | None = None) -> DiskError:
     """What is told when `path` cannot be written: by the filesystem, or by SQLite."""
     reason = getattr(error, "strerror", None) or str(getattr(error, "orig", None) or error)
-    wanted = f"{num_bytes} bytes are wanted and " if num_bytes is not None else ""
-    told = DiskError(f"cannot write {path}: {reason} ({wanted}{_free(path)})")
+    told = DiskError(f"cannot write {path}: {reason} ({_room(path, num_bytes)})")
     told.errno = getattr(error, "errno", None)
     return told
 
@@ -45,7 +44,7 @@ def disk_error_of(error: BaseException, place: Path) -> DiskError | None:
     """The error of a disk that `error` is: a write of hpo's own, or any one that found no room at `place`."""
     if isinstance(error, DiskError):
         return error
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in FULL:
         return disk_error(Path(os.fsdecode(error.filename)) if error.filename else place, error)
     return None
 
@@ -64,9 +63,14 @@ def _os_error(error: Exception) -> OSError | None:
     return None
 
 
-def _free(path: Path) -> str:
+def _room(path: Path, num_bytes: int | None) -> str:
+    """How many bytes are missing, where that can be told, and how many are free."""
     there = next((place for place in (path, *path.parents) if place.exists()), Path("/"))
     try:
-        return f"{shutil.disk_usage(there).free} bytes are free"
+        free = shutil.disk_usage(there).free
     except OSError:
-        return "how many are free cannot be told"
+        return "how many bytes are free cannot be told"
+    if num_bytes is None:
+        return f"{free} bytes are free"
+    missing = f"{num_bytes - free} bytes are missing: " if num_bytes > free else ""
+    return f"{missing}{num_bytes} bytes are wanted, {free} are free"

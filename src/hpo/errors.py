@@ -10,6 +10,7 @@ HpoError
 ├── DataError            no data, or not what it should be
 ├── ObjectiveError       an optim_metric that the trials do not produce
 └── TrialError           a task that does not keep the task's contract
+    └── MisfitError      a checkpoint of another training than the one that is to go on
 """
 
 from __future__ import annotations
@@ -67,6 +68,10 @@ class ObjectiveError(HpoError):
 
 class TrialError(HpoError):
     """A task broke its contract, for example by returning something that is not metrics."""
+
+
+class MisfitError(TrialError):
+    """A checkpoint is of another training than the one that is set up: the code, the data or a setting changed."""
 
 
 def spelled(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 EXPERIMENT_PREFIX = "experiment_"
 REPLICATE_PREFIX = "replicate_"
+_ANY_REPLICATE = "replicate_*"
 STUDY_SUFFIX = "_optuna.db"
 _TEMPORARY = ".{name}.tmp"
 _ANY_TEMPORARY = ".*.tmp"
@@ -126,12 +127,8 @@ class TrialPaths:
     @property
     def temporary(self) -> list[Path]:
         """What a process that died has left of files that it was about to replace."""
-        replicates = map(TrialPaths, self.root.glob(f"{REPLICATE_PREFIX}*"))
-        folders = [
-            folder
-            for each in (self, *replicates)
-            for folder in (each.root, each.checkpoints, each.best_checkpoints)
-        ]
+        roots = (self.root, *self.root.glob(_ANY_REPLICATE))
+        folders = [folder for root in roots for folder in TrialPaths(root).folders]
         return [path for folder in folders for path in folder.glob(_ANY_TEMPORARY)]
 
     def checkpoint(self, iteration: int) -> Path:

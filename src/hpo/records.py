@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any
 
 Value = None | bool | int | float | str
@@ -119,14 +119,21 @@ class ReplicateEnded:
     time: float = field(default_factory=time.time)
 
 
+class Obstacle(Enum):
+    """What every other trial would meet as well: the search ends, and goes on when it is out of the way."""
+
+    DISK = "the disk takes no more"
+    MISFIT = "a checkpoint is of another training than the one that the code and the data describe now"
+
+
 @dataclass(frozen=True)
 class Ended:
     """A trial came to its end: `metrics` at the best iteration, `reason` in one line, `traceback` in full.
 
     Of a trial with replicates the metrics are what stands for theirs, and `<objective>_std` says how far they lie
     apart. `result` is Hydra's JobReturn where the launcher has one. `is_feasible` is False where a soft constraint
-    is broken: the trial is never among the best. `found_no_disk` says that the disk took no more, which
-    others would find as well.
+    is broken: the trial is never among the best. `obstacle` is what others would meet too,
+    if anything.
     """
 
     number: int
@@ -137,7 +144,7 @@ class Ended:
     result: Any = None
     time: float = field(default_factory=time.time)
     is_feasible: bool = True
-    found_no_disk: bool = False
+    obstacle: Obstacle | None = None
 
 
 Event = Started | Resumed | Report | ReplicateEnded | Ended

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,18 @@ def run_hpo(folder: Path, *arguments: str) -> Run:
 def hpo(tmp_path: Path) -> Callable[..., Run]:
     """`hpo(*arguments)` runs the command in `tmp_path`."""
     return lambda *arguments: run_hpo(tmp_path, *arguments)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem of 24 MiB as the folder of the experiments."""
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("no right to mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture

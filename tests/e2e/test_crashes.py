@@ -131,14 +131,8 @@ def test_a_directory_without_a_configuration_is_passed_over_and_told(
     (tmp_path / "marks").mkdir()
     monkeypatch.setenv("HPO_FAULT", "file_half_written")
     monkeypatch.setenv("HPO_FAULT_MARKS", str(tmp_path / "marks"))
-    search = (
-        "+experiment=mine",
-        "--multirun",
-        "+task.x=choice(1,2)",
-        "total_trials=2",
-        "resume=true",
-        "duplicates=run",
-    )
+    grid = ("search_algo=grid", "+task.x=choice(1,2)", "total_trials=2")
+    search = ("+experiment=mine", "--multirun", *grid, "resume=true")
     assert run_hpo(tmp_path, *search).status == -signal.SIGKILL
     unborn = the_paths(tmp_path)
     assert not unborn.config.exists()

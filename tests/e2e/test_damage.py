@@ -19,6 +19,7 @@ from hpo.errors import ExperimentError
 from hpo.paths import ExperimentPaths
 from hpo.stored import time_of
 from tests.e2e.conftest import Run, make_project, run_hpo
+from tests.e2e.test_disks import garbage, gone, truncated
 from tests.e2e.test_resume import python, study_of
 
 PROJECT = """
@@ -44,18 +45,6 @@ SEARCH = (
     *("+data_config={_target_: mypkg.Data}", "+test_task={_target_: mypkg.test}", "concurrent_trials=2"),
 )
 ALONE = ("+experiment=mine", "+task.x=1", "experiment_id=alone")
-
-
-def gone(path: Path) -> None:
-    path.unlink()
-
-
-def garbage(path: Path) -> None:
-    path.write_bytes(b"no database " * 1000)
-
-
-def truncated(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
 
 
 def emptied(path: Path) -> None:

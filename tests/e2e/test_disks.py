@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ from tests.e2e.test_resume import python, reports, results, study_of, the_paths,
 
 pytestmark = pytest.mark.slow
 
-SEARCH = ("+experiment=mine", "--multirun", "search_algo=grid", "concurrent_trials=1", "+task.x=range(0,3)")
+SEARCH = (
+    *("+experiment=mine", "--multirun", "search_algo=grid", "concurrent_trials=1", "+task.x=range(0,3)"),
+    # which checkpoints need, and each trial would otherwise import for itself
+    "hydra.launcher.preload=[torch]",
+)
 # what befalls trial 1 at its third step, as long as the environment names it
 TASK = """
 import os, pathlib, subprocess
@@ -49,18 +54,6 @@ def limit(trial):
 """
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of 24 MiB as the folder of the experiments."""
-    folder = tmp_path / "experiments"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("no right to mount a small disk")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def search(folder: Path, fate: str | None = None) -> subprocess.CompletedProcess[str]:
     own = environment() | ({"HPO_TEST_FATE": fate} if fate else {})
     return subprocess.run(
@@ -73,14 +66,46 @@ def search(folder: Path, fate: str | None = None) -> subprocess.CompletedProcess
     )
 
 
+class Ended:
+    """A search that has ended, in whose place it is put back whatever has been done to it."""
+
+    def __init__(self, folder: Path, fate: str | None = None) -> None:
+        make_project(folder)
+        self.done = search(folder, fate)
+        self._paths = the_paths(folder)
+        self._kept = folder / "kept"
+        shutil.copytree(self._paths.root, self._kept)
+
+    def put_back(self) -> ExperimentPaths:
+        shutil.rmtree(self._paths.root)
+        shutil.copytree(self._kept, self._paths.root)
+        return self._paths
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> ExperimentPaths:
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """The search that finds room."""
-    folder = tmp_path_factory.mktemp("whole")
-    make_project(folder)
-    done = search(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return the_paths(folder)
+    ended = Ended(tmp_path_factory.mktemp("complete"))
+    assert ended.done.returncode == 0, ended.done.stdout + ended.done.stderr
+    return ended
+
+
+@pytest.fixture
+def whole(complete: Ended) -> ExperimentPaths:
+    """What that search has left, for each test again."""
+    return complete.put_back()
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """The search whose trial 1 may write no larger file."""
+    ended = Ended(tmp_path_factory.mktemp("limited"), "limit")
+    assert ended.done.returncode == 75, ended.done.stdout + ended.done.stderr
+    return ended
+
+
+def resumed(paths: ExperimentPaths) -> subprocess.CompletedProcess[str]:
+    return python(paths.experiment_dir.parent, "hpo.resume", str(paths.root))
 
 
 def make_project(folder: Path) -> None:
@@ -130,27 +155,23 @@ def test_a_disk_that_takes_no_more_pauses_the_search_which_goes_on_when_it_does(
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
     (disk / "filler").unlink(missing_ok=True)
 
-    done = python(tmp_path, "hpo.resume", str(paths.root))
+    done = resumed(paths)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert_as_whole(whole, paths)
 
 
 def test_a_trial_that_may_write_no_larger_file_waits_without_a_retry(
-    tmp_path: Path, whole: ExperimentPaths
+    limited: Ended, whole: ExperimentPaths
 ) -> None:
-    make_project(tmp_path)
-    paused = search(tmp_path, "limit")
-    paths = the_experiment(tmp_path)
-
-    assert paused.returncode == 75, paused.stdout + paused.stderr
+    paths = limited.put_back()
     ((state, attempt, reason),) = trials(paths, "state, attempt, reason")[1:]
     assert (state, attempt) == ("FAIL_RECOVERABLE", 1)
     assert f"cannot write {paths.root}" in str(reason)
     assert "File too large" in str(reason)
-    assert "retry" not in paused.stdout
+    assert "retry" not in limited.done.stdout
 
-    done = python(tmp_path, "hpo.resume", str(paths.root))
+    done = resumed(paths)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert_as_whole(whole, paths)
@@ -176,17 +197,15 @@ def a_page(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [gone, garbage, truncated, a_page])
 def test_a_state_database_that_is_gone_or_damaged_is_made_again(
-    tmp_path: Path, damage: Callable[[Path], None]
+    whole: ExperimentPaths, damage: Callable[[Path], None]
 ) -> None:
-    make_project(tmp_path)
-    assert search(tmp_path).returncode == 0
-    paths = the_experiment(tmp_path)
+    paths = whole
     columns = "number, trial_id, state, params, metrics, config, attempt, host, pid, device, is_feasible, reason"
     before = trials(paths, columns), reports(paths)
     damage(paths.state_db)
-    told = python(tmp_path, "hpo.status", str(paths.root))
+    told = python(paths.experiment_dir.parent, "hpo.status", str(paths.root))
 
-    done = python(tmp_path, "hpo.resume", str(paths.root))
+    done = resumed(paths)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert (trials(paths, columns), reports(paths)) == before
@@ -196,14 +215,12 @@ def test_a_state_database_that_is_gone_or_damaged_is_made_again(
     assert "3 COMPLETE" in told.stdout
 
 
-def test_a_study_that_is_damaged_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
-    make_project(tmp_path)
-    assert search(tmp_path).returncode == 0
-    paths = the_experiment(tmp_path)
+def test_a_study_that_is_damaged_is_refused_and_nothing_is_touched(whole: ExperimentPaths) -> None:
+    paths = whole
     garbage(paths.study_db)
     before = {path: path.read_bytes() for path in paths.root.rglob("*") if path.is_file()}
 
-    done = python(tmp_path, "hpo.resume", str(paths.root))
+    done = resumed(paths)
 
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert f"its study, {paths.study_db.name}, cannot be read" in done.stderr
@@ -212,16 +229,14 @@ def test_a_study_that_is_damaged_is_refused_and_nothing_is_touched(tmp_path: Pat
 
 @pytest.mark.parametrize("what", ["metadata", "checkpoint"])
 def test_a_trial_whose_file_is_damaged_goes_on_from_what_is_whole(
-    tmp_path: Path, whole: ExperimentPaths, what: str
+    limited: Ended, whole: ExperimentPaths, what: str
 ) -> None:
-    make_project(tmp_path)
-    assert search(tmp_path, "limit").returncode == 75
-    paths = the_experiment(tmp_path)
+    paths = limited.put_back()
     own = paths.trial(str(trials(paths, "trial_id")[1][0]))
     truncated(own.metadata if what == "metadata" else own.checkpoint(2))
     expected = 2 if what == "metadata" else 1 if own.checkpoint(1).exists() else 0
 
-    done = python(tmp_path, "hpo.resume", str(paths.root))
+    done = resumed(paths)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"continues from iteration {expected}" in done.stdout

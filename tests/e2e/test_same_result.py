@@ -61,10 +61,9 @@ def test_results_are_the_same_bytes_whatever_runs_the_trials(
     assert results_of(tmp_path, SPACE, *overrides) == expected
 
 
-def test_results_are_the_same_bytes_when_trials_are_spawned(tmp_path: Path, expected: dict[str, bytes]) -> None:
-    two_of_them = "model_config.dropout=choice(0.1, 0.3)"  # each imports torch, and so does each of its workers
-    overrides = ("concurrent_trials=2", "hydra.launcher.start_method=spawn")
-    results = results_of(tmp_path, two_of_them, *overrides, num_trials=2)
+def test_results_are_the_same_bytes_when_a_trial_is_spawned(tmp_path: Path, expected: dict[str, bytes]) -> None:
+    one_of_them = "model_config.dropout=choice(0.3)"  # it imports torch, and so does each of its workers
+    results = results_of(tmp_path, one_of_them, "hydra.launcher.start_method=spawn", num_trials=1)
     assert results.items() < expected.items()
 
 

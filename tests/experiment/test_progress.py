@@ -46,6 +46,20 @@ def test_the_counts_follow_every_state() -> None:
     assert made.num_complete == 1
 
 
+def test_a_trial_that_is_tried_again_is_counted_and_its_death_is_in_the_summary() -> None:
+    made = progress()
+    made.started(started(0))
+    made.ended(Ended(0, State.FAIL_RECOVERABLE, reason="killed by signal 9 (SIGKILL)"))
+
+    assert made.counts() == "0 running, 3 waiting, 0 complete, 0 failed, 0 pruned, 1 to be tried again"
+    made.started(started(0))
+    made.ended(complete(0, val_loss=1.0))
+    assert made.counts() == "0 running, 3 waiting, 1 complete, 0 failed, 0 pruned"
+    assert "tried again: trial 0000_ab: killed by signal 9 (SIGKILL)" in made.summary()
+    made.ended(Ended(1, State.FAIL_RECOVERABLE, reason="other"))
+    assert "tried again: 2 trials, first 0000_ab: killed by signal 9 (SIGKILL)" in made.summary()
+
+
 def test_a_start_names_the_trial_its_parameters_its_process_and_the_counts() -> None:
     line = progress().started(started(1))
 

@@ -167,7 +167,9 @@ def test_pandas_and_sqlalchemy_read_times_and_numbers_as_such(db: StateDB, path:
 
     assert table["ended_at"][0] == pd.Timestamp("2023-11-14 22:13:20.25")
     assert table["number"].dtype.kind == "i"
-    assert set(sa.inspect(engine).get_table_names()) == {"experiments", "trials", "replicates", "reports"}
+    assert set(sa.inspect(engine).get_table_names()) == {
+        *("experiments", "trials", "replicates", "reports", "attempts"),
+    }
     engine.dispose()
 
 
@@ -180,3 +182,36 @@ def test_what_was_written_is_there_for_the_next_reader_while_the_writer_lives(db
 
     assert row["state"] == "FAIL"
     assert row["ended_at"] is not None
+
+
+def test_the_end_of_each_attempt_that_is_tried_again_is_kept_once(db: StateDB, rows: Rows) -> None:
+    db.add_trial(TrialSpec(0), "0000_aa", None)
+    for attempt in (1, 2):
+        db.start_trial(Started(0, pid=1, host="h", device="cpu", config="{}", attempt=attempt, time=NOON))
+        died = Ended(0, State.FAIL_RECOVERABLE, reason=f"death {attempt}", time=NOON)
+        db.end_trial(died)
+        db.end_attempt(died)
+        db.end_attempt(died)  # heard again after a crash
+    db.start_trial(Started(0, pid=1, host="h", device="cpu", config="{}", attempt=3, time=NOON))
+    db.end_trial(Ended(0, State.COMPLETE, {"loss": 1.0}, time=NOON))
+
+    assert [(row["number"], row["attempt"], row["reason"]) for row in rows("attempts")] == [
+        (0, 1, "death 1"),
+        (0, 2, "death 2"),
+    ]
+    assert rows("trials")[0]["reason"] is None
+
+
+def test_reports_come_back_as_they_were(db: StateDB) -> None:
+    kept = [
+        Report(3, 5, {"b": math.nan, "a": math.inf}, NOON),
+        Report(3, 6, {"b": 0.1, "a": -math.inf}, NOON),
+        Report(3, 1, {"b": 0.25}, NOON, replicate=1),
+    ]
+    db.add_reports([Report(4, 1, {"b": 1.0}), *reversed(kept)])
+
+    found = db.reports(3)
+    assert repr(found) == repr(kept)
+    db.forget_reports(3)
+    assert db.reports(3) == []
+    assert len(db.reports(4)) == 1

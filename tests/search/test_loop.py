@@ -14,9 +14,9 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from hpo.config import Duplicates
-from hpo.errors import ObjectiveError
+from hpo.errors import DiskError, HpoError, MisfitError, ObjectiveError
 from hpo.experiment.experiment import Experiment
-from hpo.records import Report
+from hpo.records import Ended, Event, Obstacle, Report, State
 from hpo.search.budget import Budget, Limits
 from hpo.search.loop import Search as Loop
 from hpo.search.points import num_points
@@ -295,3 +295,26 @@ def test_a_search_whose_budget_is_used_up_starts_nothing_more_and_pauses_what_ru
         "the search ends; 1 still running, which the next evaluation ends: trial 1 has"
         in experiment.paths.log.read_text()
     )
+
+
+class Obstructed(ScriptedStream):
+    """The first trial meets an obstacle; one that is told to leave waits."""
+
+    def __init__(self, obstacle: Obstacle) -> None:
+        super().__init__(2, loss, durations={1: 3})
+        self._obstacle = obstacle
+
+    def _events(self, number: int) -> list[Event]:
+        obstacle = self._obstacle if number == 0 else None
+        return [Ended(number, State.WAITING, reason="as it is", obstacle=obstacle)]
+
+
+@pytest.mark.parametrize(("obstacle", "error"), [(Obstacle.DISK, DiskError), (Obstacle.MISFIT, MisfitError)])
+def test_what_every_trial_would_meet_ends_the_search_when_the_others_have_left(
+    run: Search, obstacle: Obstacle, error: type[HpoError]
+) -> None:
+    stream = Obstructed(obstacle)
+
+    with pytest.raises(error, match="as it is"):
+        run(stream, total_trials=6)
+    assert stream.calls == ["submit 0", "submit 1", "end 0", "leave 1", "end 1"]

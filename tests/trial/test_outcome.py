@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import DictConfig
 
-from hpo.errors import TrialError
+from hpo.errors import MisfitError, TrialError
 from hpo.objectives import objectives
 from hpo.paths import TrialPaths
+from hpo.records import Obstacle, State
 from hpo.trial import outcome
-from hpo.trial.outcome import numbers, writable
+from hpo.trial.outcome import failed, numbers, writable
 
 
 @pytest.mark.parametrize("value", ["1", b"1", None, [1.0]], ids=repr)
@@ -57,3 +59,21 @@ def test_a_report_is_read_as_it_was_made_without_the_step_that_its_record_has() 
         record = outcome.as_logged(metrics, 7)
         assert record["current_iteration"] == 7
         assert outcome.as_reported(record) == metrics
+
+
+def test_torchs_complaint_about_memory_counts_as_a_memory_error(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+
+    paths = TrialPaths(tmp_path)
+    assert failed(1, caught.value, paths, ["MemoryError"]).state is State.FAIL_RECOVERABLE
+    assert failed(1, caught.value, paths, ["ConnectionError"]).state is State.FAIL
+    assert failed(1, RuntimeError("shape"), paths, ["MemoryError"]).state is State.FAIL
+
+
+def test_a_trial_whose_checkpoint_does_not_fit_waits(tmp_path: Path) -> None:
+    ended = failed(1, MisfitError("checkpoint_9.pt does not fit"), TrialPaths(tmp_path))
+
+    assert (ended.state, ended.obstacle) == (State.WAITING, Obstacle.MISFIT)
+    assert ended.reason == "checkpoint_9.pt does not fit"

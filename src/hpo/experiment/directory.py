@@ -19,7 +19,7 @@ from hpo.errors import DiskError, ExperimentError
 from hpo.experiment.identity import draw_experiment_id, forget_drawn_ids
 from hpo.experiment.retrain import paused
 from hpo.paths import ExperimentPaths, TrialPaths
-from hpo.records import State
+from hpo.records import DataSource, State, TrialSpec
 from hpo.stored import reading
 from hpo.trial.metadata import Metadata, replace_text, timestamp
 
@@ -85,6 +85,25 @@ def kept_directory(paths: ExperimentPaths) -> Iterator[ExperimentPaths]:
     except (OSError, OperationalError) as error:
         told = error if isinstance(error, DiskError) else disk_error(paths.root, error)
         raise paused(told, paths.root) from error
+
+
+def first_metadata(
+    spec: TrialSpec, name: str, experiment_id: str, random_seed: int, source: DataSource | None
+) -> dict[str, Any]:
+    """What metadata.json holds of a trial before its start."""
+    return {
+        "trial_id": name,
+        "number": spec.number,
+        "attempt": 1,
+        "experiment_id": experiment_id,
+        "params": dict(spec.params),
+        "log_iteration": 0,
+        "checkpoint_iteration": 0,
+        "best_iteration": 0,
+        "data_source": source.name if source else None,
+        "data_digest": source.digest if source else None,
+        "random_seed": random_seed,
+    }
 
 
 def make_trial(paths: TrialPaths, metadata: Mapping[str, Any], *, exist_ok: bool) -> None:

@@ -52,9 +52,8 @@ class Earlier:
         before, now = dict(_leaves(self.config)), dict(_leaves(plain(without_hydra(config))))
         skipped = (*_OF_A_LAUNCH, *_OF_THE_DATA)
         keys = [key for key in {**before, **now} if key.partition(".")[0] not in skipped]
-        return {
-            key: (before.get(key), now.get(key)) for key in keys if before.get(key, _NONE) != now.get(key, _NONE)
-        }
+        # a group that is none is a leaf, and none when another option takes its place
+        return {key: (before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)}
 
 
 def find_earlier(config: DictConfig) -> Earlier | None:

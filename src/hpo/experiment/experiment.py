@@ -16,10 +16,11 @@ from hpo.config import Verbose
 from hpo.devices import cuda_devices, num_threads
 from hpo.experiment.best_trials import BestTrials
 from hpo.experiment.checks import check_config
-from hpo.experiment.directory import kept_directory, make_trial, new_directory, write_config
+from hpo.experiment.directory import first_metadata, kept_directory, make_trial, new_directory, write_config
 from hpo.experiment.earlier import Earlier, find_unborn, spelled_change
 from hpo.experiment.identity import config_hash, trial_id
 from hpo.experiment.lock import SchedulerLock
+from hpo.experiment.mending import mend_results
 from hpo.experiment.progress import Progress
 from hpo.experiment.provenance import collect_in_background
 from hpo.experiment.rebuilding import open_state_db
@@ -136,23 +137,19 @@ class Experiment:
     def continued(self, spec: TrialSpec) -> TrialSpec:
         """A trial that was taken up and has no end yet, in its directory, which may not be whole."""
         name = self.progress.trial_id(spec.number)
+        paths = self.paths.trial(name)
+        reports = self._db.reports(spec.number)
+        if reports and not paths.metadata.exists():
+            self.warn(f"the directory of trial {name} is gone: the trial begins anew")
+            self._db.forget_reports(spec.number)
+        else:
+            for said in mend_results(paths, reports, has_replicates=self._has_replicates):
+                self.warn(said)
         self._make(spec, name, exist_ok=True)
         return replace(spec, subdir=name)
 
     def _make(self, spec: TrialSpec, name: str, *, exist_ok: bool) -> None:
-        values = {
-            "trial_id": name,
-            "number": spec.number,
-            "attempt": 1,
-            "experiment_id": self.paths.experiment_id,
-            "params": dict(spec.params),
-            "log_iteration": 0,
-            "checkpoint_iteration": 0,
-            "best_iteration": 0,
-            "data_source": self._source.name if self._source else None,
-            "data_digest": self._source.digest if self._source else None,
-            "random_seed": self._seed,
-        }
+        values = first_metadata(spec, name, self.paths.experiment_id, self._seed, self._source)
         make_trial(self.paths.trial(name), values | self._provenance.for_trial(), exist_ok=exist_ok)
 
     def reject(self, spec: TrialSpec, ended: Ended, *, is_shown: bool = True) -> None:
@@ -189,6 +186,8 @@ class Experiment:
                 outcome.note_death(event, self.trial(event.number))
             self.flush()
             self._db.end_trial(event)
+            if event.state is State.FAIL_RECOVERABLE:
+                self._db.end_attempt(event)
             LOGGER.log(*self.progress.ended(event))
             self._note_best(event)
         self.flush_if_due()

@@ -27,25 +27,25 @@ class KnownTrial:
         number, started_at, ended_at = row["number"], row["started_at"], row["ended_at"]
         started = None
         if started_at is not None:
-            at = _seconds(started_at)
+            at = seconds_of(started_at)
             started = Started(number, row["pid"], row["host"], row["device"], row["config"], at)
         ended = Ended(
             number,
             State(row["state"]),
-            _metrics(row["metrics"]),
+            metrics_of(row["metrics"]),
             row["reason"],
             row["traceback"],
-            time=_seconds(ended_at) if ended_at is not None else 0.0,
+            time=seconds_of(ended_at) if ended_at is not None else 0.0,
             is_feasible=row["is_feasible"],
         )
-        tested = _metrics(row["test_metrics"]) if row["test_metrics"] is not None else None
+        tested = metrics_of(row["test_metrics"]) if row["test_metrics"] is not None else None
         return cls(row["trial_id"], started, ended, num_replicates, tested)
 
 
-def _metrics(text: str | None) -> dict[str, float]:
+def metrics_of(text: str | None) -> dict[str, float]:
     """Metrics as they were: JSON has no number that is not finite, and holds its name."""
     return {name: float(value) if isinstance(value, str) else value for name, value in json_of(text).items()}
 
 
-def _seconds(moment: datetime) -> float:
+def seconds_of(moment: datetime) -> float:
     return moment.replace(tzinfo=UTC).timestamp()

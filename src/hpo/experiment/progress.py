@@ -49,6 +49,8 @@ class Progress:
         self._best: dict[str, int] = {}
         self._pareto = ParetoSet(objectives)
         self._num_infeasible = 0
+        # of trials that were tried again: why the last attempt ended
+        self._again: dict[int, str | None] = {}
 
     def waiting(self, spec: TrialSpec, trial_id: str) -> None:
         self._trials[spec.number] = TrialProgress(trial_id, dict(spec.params))
@@ -71,10 +73,8 @@ class Progress:
 
     def resumed(self, event: Resumed) -> str:
         replicate = f" replicate {event.replicate}" if event.replicate else ""
-        return (
-            f"trial {self.trial_id(event.number)}{replicate} continues from iteration {event.step} "
-            f"(attempt {event.attempt})"
-        )
+        where = f"continues from iteration {event.step}" if event.step else "begins anew, without a checkpoint"
+        return f"trial {self.trial_id(event.number)}{replicate} {where} (attempt {event.attempt})"
 
     def replicate_ended(self, event: ReplicateEnded) -> str:
         self._set(event.number, num_replicates=self._trials[event.number].num_replicates + 1)
@@ -94,6 +94,8 @@ class Progress:
             reason=event.reason,
         )
         self._compare(event)
+        if event.state is State.FAIL_RECOVERABLE:
+            self._again[event.number] = event.reason
         trial = self._trials[event.number]
         took = f" after {event.time - trial.started:.1f} s" if trial.started is not None else ""
         said = event.reason if event.reason else self._shown(event.metrics)
@@ -121,9 +123,11 @@ class Progress:
     def counts(self) -> str:
         tally = self._tally
         pruned = sum(count for state, count in tally.items() if state.is_pruned)
+        again = tally[State.FAIL_RECOVERABLE]
         return (
             f"{tally[State.RUNNING]} running, {tally[State.WAITING]} waiting, "
             f"{tally[State.COMPLETE]} complete, {tally[State.FAIL]} failed, {pruned} pruned"
+            + (f", {again} to be tried again" if again else "")
         )
 
     def params(self, number: int) -> Mapping[str, Value]:
@@ -161,6 +165,10 @@ class Progress:
         failures = [trial for trial in self._trials.values() if trial.state is State.FAIL]
         if failures:
             lines.append(f"first failure: trial {failures[0].trial_id}: {failures[0].reason}")
+        if self._again:
+            first, why = next(iter(self._again.items()))
+            trials = "trial" if len(self._again) == 1 else f"{len(self._again)} trials, first"
+            lines.append(f"tried again: {trials} {self.trial_id(first)}: {why}")
         for objective in self._objectives:
             number = self.best(objective)
             if number is not None:

@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from hpo.disk import FULL
 from hpo.errors import DiskError
 from hpo.resolved import without_passwords
 from hpo.search_path import PRIMARY_PATH
@@ -100,7 +101,8 @@ def resume_command(directory: Path) -> str:
 
 def paused(error: DiskError, directory: Path) -> DiskError:
     """The same error, saying how the experiment goes on."""
-    return DiskError(f"{error}.\nThe experiment waits: make room, and continue it: {resume_command(directory)}")
+    remedy = "make room" if error.errno in FULL or error.errno is None else "make it writable"
+    return DiskError(f"{error}.\nThe experiment waits: {remedy}, and continue it: {resume_command(directory)}")
 
 
 def _path(override: str) -> tuple[str, str]:

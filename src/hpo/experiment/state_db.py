@@ -13,94 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from hpo.experiment import sqlite
-from hpo.experiment.known import KnownTrial
+from hpo.experiment.known import KnownTrial, metrics_of, seconds_of
+from hpo.experiment.tables import attempts, experiments, metadata, replicates, reports, trials
 from hpo.records import Ended, ReplicateEnded, Report, Resumed, Started, State, TrialSpec
 from hpo.resolved import to_json
-
-metadata = sa.MetaData()
-
-experiments = sa.Table(
-    "experiments",
-    metadata,
-    sa.Column("experiment_id", sa.String, primary_key=True),
-    sa.Column("name", sa.String),
-    sa.Column("tags", sa.Text),  # JSON
-    sa.Column("notes", sa.Text),
-    sa.Column("state", sa.String, nullable=False),
-    sa.Column("config", sa.Text, nullable=False),  # JSON
-    sa.Column("config_hash", sa.String, nullable=False),
-    sa.Column("search_space", sa.Text, nullable=False),  # JSON
-    sa.Column("optim_metrics", sa.Text, nullable=False),  # JSON
-    sa.Column(
-        "best_trials", sa.Text, nullable=False, default="[]"
-    ),  # JSON: numbers; several for several objectives
-    sa.Column("random_seed", sa.Integer, nullable=False),
-    sa.Column("data_source", sa.String),
-    sa.Column("data_digest", sa.String),
-    sa.Column("command_line", sa.Text),
-    sa.Column("arguments", sa.Text),  # JSON
-    sa.Column("working_directory", sa.Text),
-    sa.Column("git_commit", sa.String),
-    sa.Column("git_dirty", sa.Boolean),
-    sa.Column("git_diff", sa.Text),
-    sa.Column("packages", sa.Text),  # JSON
-    sa.Column("python", sa.String),
-    sa.Column("platform", sa.String),
-    sa.Column("host", sa.String),
-    sa.Column("devices", sa.Text),  # JSON
-    sa.Column("started_at", sa.DateTime, nullable=False),  # UTC, as all times here
-    sa.Column("ended_at", sa.DateTime),
-)
-
-trials = sa.Table(
-    "trials",
-    metadata,
-    sa.Column("experiment_id", sa.String, sa.ForeignKey("experiments.experiment_id"), primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("trial_id", sa.String, nullable=False),
-    sa.Column("state", sa.String, nullable=False, index=True),
-    sa.Column("params", sa.Text, nullable=False),  # JSON
-    sa.Column("config", sa.Text),  # JSON
-    sa.Column("metrics", sa.Text),  # JSON; at the best iteration
-    sa.Column("test_metrics", sa.Text),  # JSON; the best trial's, on data held back
-    sa.Column("is_feasible", sa.Boolean, nullable=False, default=True),  # false where a soft constraint is broken
-    sa.Column("reason", sa.Text),
-    sa.Column("traceback", sa.Text),
-    sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("host", sa.String),
-    sa.Column("pid", sa.Integer),
-    sa.Column("device", sa.String),
-    sa.Column("data_source", sa.String),
-    sa.Column("created_at", sa.DateTime, nullable=False),
-    sa.Column("started_at", sa.DateTime),
-    sa.Column("ended_at", sa.DateTime),
-)
-
-reports = sa.Table(
-    "reports",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("experiment_id", sa.String, nullable=False),
-    sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("replicate", sa.Integer, nullable=False, default=0),
-    sa.Column("step", sa.Integer, nullable=False),
-    sa.Column("metrics", sa.Text, nullable=False),  # JSON
-    sa.Column("time", sa.DateTime, nullable=False),
-    sa.Index("reports_of_a_trial", "experiment_id", "number", "replicate", "step"),
-)
-
-replicates = sa.Table(
-    "replicates",
-    metadata,
-    sa.Column("experiment_id", sa.String, primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("replicate", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("random_seed", sa.Integer, nullable=False),
-    sa.Column("state", sa.String, nullable=False),
-    sa.Column("metrics", sa.Text, nullable=False),  # JSON; at the best iteration
-    sa.Column("reason", sa.Text),
-    sa.Column("ended_at", sa.DateTime, nullable=False),
-)
 
 
 class StateDB:
@@ -223,6 +139,33 @@ class StateDB:
             )
             connection.execute(_INSERT_REPLICATE, row)
 
+    def reports(self, number: int) -> list[Report]:
+        """What a trial has reported, in the order of its replicates and steps."""
+        of_this = (reports.c.experiment_id == self._experiment_id) & (reports.c.number == number)
+        query = reports.select().where(of_this).order_by(reports.c.replicate, reports.c.step, reports.c.id)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [
+            Report(number, row["step"], metrics_of(row["metrics"]), seconds_of(row["time"]), row["replicate"])
+            for row in rows
+        ]
+
+    def forget_reports(self, number: int) -> None:
+        """Remove what a trial has reported: it begins anew."""
+        of_this = (reports.c.experiment_id == self._experiment_id) & (reports.c.number == number)
+        with self._engine.begin() as connection:
+            connection.execute(reports.delete().where(of_this))
+
+    def end_attempt(self, ended: Ended) -> None:
+        """Keep how one attempt of a trial ended that is going to be tried again."""
+        of_this = (trials.c.experiment_id == self._experiment_id) & (trials.c.number == ended.number)
+        told = {"state": ended.state.value, "reason": ended.reason, "traceback": ended.traceback}
+        values = [sa.literal(value).label(name) for name, value in (told | {"ended_at": _utc(ended.time)}).items()]
+        row = sa.select(trials.c.experiment_id, trials.c.number, trials.c.attempt, *values).where(of_this)
+        with self._engine.begin() as connection:
+            connection.execute(attempts.delete().where(*_is_attempt_of(of_this)))
+            connection.execute(attempts.insert().from_select([column.name for column in attempts.c], row))
+
     def end_trial(self, ended: Ended) -> None:
         self._update(
             ended.number,
@@ -276,6 +219,13 @@ _SET_BEST_TRIALS = (
     .where(experiments.c.experiment_id == sa.bindparam("of_experiment"))
     .values(best_trials=sa.bindparam("best_trials"))
 )
+
+
+def _is_attempt_of(trial: sa.ColumnElement[bool]) -> Sequence[sa.ColumnElement[bool]]:
+    """The row of the attempt that a trial is at; it is there already when its end is heard again."""
+    now = sa.select(trials.c.attempt).where(trial).scalar_subquery()
+    number = sa.select(trials.c.number).where(trial).scalar_subquery()
+    return attempts.c.number == number, attempts.c.attempt == now
 
 
 def _now() -> datetime:

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Set
 
 from hpo import interrupts
-from hpo.errors import DiskError
+from hpo.errors import DiskError, HpoError, MisfitError
 from hpo.interrupts import Stopped
-from hpo.records import Ended, Event, Stop
+from hpo.records import Ended, Event, Obstacle, Stop
 from hpo.search.stream import Stream
 
 # what runs has this long to keep a checkpoint
 _LEAVE_S = 6.0
 _WAIT_S = 0.25
+_MISFIT = (
+    "What waiting trials train may not change: put the code or the data back and go on, or start a new experiment"
+)
 
 
 class Leaving:
@@ -25,21 +28,22 @@ class Leaving:
         self._running = running
         self._say = say
         self._leave_by: float | None = None
-        self._no_disk: str | None = None
+        self._error: HpoError | None = None
 
     @property
     def is_near(self) -> bool:
         """Whether nothing is to start any more."""
-        return self._leave_by is not None or self._no_disk is not None
+        return self._leave_by is not None or self._error is not None
 
-    def found_no_disk(self, reason: str | None) -> None:
-        """A trial could not write; the first reason is the one that is told."""
-        self._no_disk = self._no_disk or reason or "a trial could not write"
+    def found(self, obstacle: Obstacle, reason: str) -> None:
+        """A trial has met an obstacle; the first one is the one that is told."""
+        error = DiskError(reason) if obstacle is Obstacle.DISK else MisfitError(f"{reason}.\n{_MISFIT}")
+        self._error = self._error or error
 
     def heed(self) -> None:
         """Ask what runs to leave, when there is reason to; once it has, or takes too long, raise that reason.
 
-        Raises Stopped after a signal, DiskError when a trial has found no disk.
+        Raises Stopped after a signal, DiskError or MisfitError when a trial has met an obstacle.
         """
         number = interrupts.requested()
         if number is not None and self._have_left(
@@ -47,8 +51,8 @@ class Leaving:
             "checkpoint and wait to be continued (a second signal ends them at once)"
         ):
             raise Stopped(number)
-        if self._no_disk is not None and self._have_left("no other trial starts, and those that run are to leave"):
-            raise DiskError(self._no_disk)
+        if self._error is not None and self._have_left("no other trial starts, and those that run are to leave"):
+            raise self._error
 
     def let_go(self) -> None:
         """Have what runs leave, when its end cannot be written down any more: its directory tells it later."""

@@ -170,8 +170,8 @@ class Search:
         if isinstance(event, Ended) and event.state is State.COMPLETE and self._soft:
             violations = self._violations(event, self._soft)
             event = replace(event, is_feasible=not any(violation > 0 for violation in violations.values()))
-        if isinstance(event, Ended) and event.found_no_disk:
-            self._leaving.found_no_disk(event.reason)
+        if isinstance(event, Ended) and event.obstacle is not None:
+            self._leaving.found(event.obstacle, event.reason or event.obstacle.value)
         if isinstance(event, Ended) and event.state is State.FAIL_RECOVERABLE and self._goes_on:
             event = self._retries.again(self._specs[event.number], event, self._num_ends + 1)
         self._experiment.record(event)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from hpo.disk import disk_error, is_of_a_disk
 from hpo.ending import NoneCompleted
-from hpo.errors import DiskError, HpoError
+from hpo.errors import DiskError, HpoError, MisfitError
 from hpo.experiment.checks import check_budgets, check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
@@ -174,7 +174,8 @@ def opened(
         raise paused(told, experiment.paths.root) from error
     except (HpoError, HydraException, OmegaConfBaseException) as error:
         if experiment is not None:
-            experiment.close(State.FAIL, str(error).splitlines()[0])
+            state = State.WAITING if isinstance(error, MisfitError) else State.FAIL
+            experiment.close(state, str(error).splitlines()[0])
         raise
     except BaseException as error:
         if experiment is not None:

@@ -30,7 +30,7 @@ def train(trial: Trial) -> Finish | dict[str, float]:
 
     A trial that has a checkpoint is continued from it, and comes to the same end as if it had never been
     interrupted. Raises ObjectiveError, after it has been reported, when an evaluation lacks an objective, and
-    TrialError for a checkpoint of another training.
+    MisfitError for a checkpoint of another training.
     """
     config = trial.config
     state = trial.restore()
@@ -100,7 +100,7 @@ def _continue(
 ) -> Mapping[str, Any]:
     """Put a checkpoint back and say so; the generators' states, which are put back last of all.
 
-    Raises TrialError for a checkpoint of another training.
+    Raises MisfitError for a checkpoint of another training.
     """
     newest = trial.dir.checkpoint(state.get("current_iteration", 0))
     path = newest if newest.exists() else trial.dir.best_checkpoint(state.get("current_iteration", 0))

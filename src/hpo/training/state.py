@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from hpo.errors import TrialError
+from hpo.errors import MisfitError
 from hpo.training.best import Best
 from hpo.training.seeding import rng_state
 from hpo.training.setup import Setup
@@ -66,7 +66,7 @@ def put_back(
 ) -> None:
     """The inverse of `collect`, but for the generators: leaving out batches may draw from them.
 
-    Raises TrialError when the checkpoint (`name`) is of another training than the one that is set up.
+    Raises MisfitError when the checkpoint (`name`) is of another training than the one that is set up.
     """
     with _misfit(name):
         _check_fixed(state, setup, run_config, name)
@@ -97,10 +97,10 @@ def _check_fixed(state: Mapping[str, Any], setup: Setup, run_config: Mapping[str
     for key in _FIXED:
         then, now = _value(state["run_config"], key), _value(run_config, key)
         if then != now:
-            raise TrialError(f"{name} was trained with {key}={then}: it cannot be continued with {key}={now}")
+            raise MisfitError(f"{name} was trained with {key}={then}: it cannot be continued with {key}={now}")
     then, now = state["steps_per_epoch"], setup.plan.steps_per_epoch
     if then != now:
-        raise TrialError(
+        raise MisfitError(
             f"{name} was trained with {then} steps in each epoch, and the data gives {now} now: "
             "it cannot be continued with other data"
         )
@@ -115,11 +115,11 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
 
 @contextmanager
 def _misfit(name: str) -> Iterator[None]:
-    """Make of whatever refuses its state a TrialError that names the checkpoint."""
+    """Make of whatever refuses its state a MisfitError that names the checkpoint."""
     try:
         yield
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         why = " ".join(str(error).split())
-        raise TrialError(
+        raise MisfitError(
             f"{name} does not fit what is to be trained, and cannot be continued: {type(error).__name__}: {why}"
         ) from error

@@ -20,7 +20,7 @@ from hpo.faults import reach
 from hpo.objectives import objective_values, objectives
 from hpo.paths import TrialPaths
 from hpo.recording.protocol import Recorder
-from hpo.records import Ended, Started, State, TrialInfo
+from hpo.records import Ended, Obstacle, Started, State, TrialInfo
 from hpo.resolved import plain, to_json, to_yaml
 from hpo.trial import outcome
 from hpo.trial.handle import TrialHandle
@@ -133,7 +133,7 @@ def finish(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths, lin
         try:
             outcome.write(metadata, ended, key=outcome.TEST_OUTCOME if is_test else outcome.OUTCOME)
         except DiskError as raised:
-            if not ended.found_no_disk:
+            if ended.obstacle is not Obstacle.DISK:
                 error, ended = raised, outcome.failed(trial.number, raised, paths)
     reach("at_exit")
     link.send(ended)

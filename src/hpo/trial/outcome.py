@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hpo.disk import disk_error_of
-from hpo.errors import TrialError
+from hpo.errors import NO_MEMORY, MisfitError, TrialError
 from hpo.objectives import Objective
 from hpo.paths import TrialPaths
-from hpo.records import Ended, Report, State, Stop
+from hpo.records import Ended, Obstacle, Report, State, Stop
 from hpo.results_file import STEP, read_records
 from hpo.trial.metadata import Metadata, seconds, timestamp
 from hpo.trial.protocol import Finish
@@ -58,11 +58,15 @@ def returned(
 def failed(number: int, error: BaseException, paths: TrialPaths, recoverable: Collection[str] = ()) -> Ended:
     """FAIL, or FAIL_RECOVERABLE for a class named in `recoverable`, and where the disk takes no more.
 
+    One whose checkpoint does not fit what the code describes now is WAITING: it may fit again.
+
     The reason is in one line, and the traceback in full.
     """
     of_the_disk = disk_error_of(error, paths.root)
     if of_the_disk is not None:
-        return Ended(number, State.FAIL_RECOVERABLE, reason=str(of_the_disk), found_no_disk=True)
+        return Ended(number, State.FAIL_RECOVERABLE, reason=str(of_the_disk), obstacle=Obstacle.DISK)
+    if isinstance(error, MisfitError):
+        return Ended(number, State.WAITING, reason=str(error), obstacle=Obstacle.MISFIT)
     if isinstance(error, SystemExit):
         return Ended(number, State.FAIL, reason=f"the task ended its process: SystemExit({error.code!r})")
     lines = str(error).strip().splitlines()
@@ -72,6 +76,8 @@ def failed(number: int, error: BaseException, paths: TrialPaths, recoverable: Co
     trace = "".join(traceback.format_exception(error))
     kinds = type(error).__mro__
     names = {name for kind in kinds for name in (kind.__qualname__, f"{kind.__module__}.{kind.__qualname__}")}
+    if NO_MEMORY in str(error):  # torch raises a RuntimeError
+        names.add(MemoryError.__name__)
     return Ended(
         number,
         State.FAIL if names.isdisjoint(recoverable) else State.FAIL_RECOVERABLE,

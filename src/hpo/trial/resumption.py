@@ -82,7 +82,8 @@ class Resumption:
             checkpoint_iteration=iteration,
             resumed_from=iteration,
         )
-        logger.info("attempt %d goes on from iteration %d", self._metadata["attempt"], iteration)
+        where = f"goes on from iteration {iteration}" if iteration else "begins anew, without a checkpoint"
+        logger.info("attempt %d %s", self._metadata["attempt"], where)
         self._link.send(Resumed(trial.number, self._metadata["attempt"], iteration))
 
 
