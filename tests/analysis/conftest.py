@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.analysis.load import Loaded, load
+from hpo.analysis.loading import Loaded, load
 from hpo.analysis.subject import Subject, chosen
 from tests.synthetic import make_experiment
 

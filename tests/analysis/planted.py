@@ -40,16 +40,18 @@ def plant(
     *,
     samplers: Sequence[str] | None = ("RandomSampler",),
     distributions: Mapping[str, BaseDistribution] | None = None,
-    is_left_running: bool = False,
 ) -> ExperimentPaths:
-    """The experiment's paths. `state=None` is a trial that has started and not ended; two run at a time."""
+    """The experiment's paths. `state=None` is a trial that had not ended when the scheduler died.
+
+    Two run at a time.
+    """
     writer = new_experiment(config)
     defaults = plain(config)
     for number, trial in enumerate(trials):
         _run(writer, number, trial, defaults)
     if samplers is not None:
         _add_study(writer.paths, trials, samplers, distributions or {})
-    if is_left_running:
+    if any(trial.state is None for trial in trials):
         writer.abandon()
     else:
         writer.close(State.COMPLETE)
@@ -109,9 +111,9 @@ def _add_study(
     study.set_user_attr(SAMPLERS, list(samplers))
     # one of each parameter tells its kind
     for name, kind in distributions.items():
-        value = next(trial.params[name] for trial in trials if name in trial.params)
-        study.add_trial(
-            optuna.trial.create_trial(value=0.0, params={name: value}, distributions={name: kind})
-        )
+        had = [trial.params[name] for trial in trials if name in trial.params]
+        if had:
+            frozen = optuna.trial.create_trial(value=0.0, params={name: had[0]}, distributions={name: kind})
+            study.add_trial(frozen)
     storage.remove_session()
     storage.engine.dispose()

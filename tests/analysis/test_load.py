@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from hpo.analysis.design import Kind, design_of
-from hpo.analysis.load import Loaded, load
+from hpo.analysis.loading import Loaded, load
 from hpo.analysis.parameters import Parameter
 from hpo.errors import ExperimentError, HpoError
 from hpo.records import State
@@ -81,7 +81,10 @@ def test_a_key_that_branches_search_in_different_ways_is_one_parameter(quadratic
         "task.y=a/task.x": FloatDistribution(0.1, 1, log=True),
         "task.y=b/task.x": IntDistribution(1, 9),
     }
-    trials = [Trial({"task.y": "a", "task.x": 0.5}, {"loss": 1.0}), Trial({"task.y": "b", "task.x": 3}, {"loss": 2.0})]
+    trials = [
+        Trial({"task.y": "a", "task.x": 0.5}, {"loss": 1.0}),
+        Trial({"task.y": "b", "task.x": 3}, {"loss": 2.0}),
+    ]
     named = [Trial({"task.y=a/task.x": 0.5}), Trial({"task.y=b/task.x": 3})]
     paths = plant(quadratic(), trials, samplers=None)
     from tests.analysis.planted import _add_study
@@ -120,7 +123,7 @@ def test_an_experiment_without_trials_has_empty_frames(quadratic: Quadratic) -> 
 
 def test_whether_an_experiment_runs_is_said(quadratic: Quadratic) -> None:
     config = quadratic()
-    dead = plant(config, [Trial({"task.x": 1.0}, state=None)], is_left_running=True)
+    dead = plant(config, [Trial({"task.x": 1.0}, state=None)])
 
     assert load(dead.root).sources[0].said == "not running: its scheduler died"
 
@@ -139,7 +142,9 @@ def test_whether_an_experiment_runs_is_said(quadratic: Quadratic) -> None:
         ([], 0, Kind.DESCRIPTIVE, "does not say"),
     ],
 )
-def test_the_design_is_what_the_samplers_allow(samplers: list[str], num_pruned: int, kind: Kind, said: str) -> None:
+def test_the_design_is_what_the_samplers_allow(
+    samplers: list[str], num_pruned: int, kind: Kind, said: str
+) -> None:
     found = design_of(samplers, num_pruned)
 
     assert found.kind is kind

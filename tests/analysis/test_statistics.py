@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_no_slot_has_two_trials_at_once_and_there_are_as_many_as_ran(spans: list
 
     for slot in set(chosen.tolist()):
         own = sorted((started[i], ended[i]) for i in np.flatnonzero(chosen == slot))
-        assert all(before[1] <= after[0] for before, after in zip(own, own[1:], strict=False))
+        assert all(before[1] <= after[0] for before, after in itertools.pairwise(own))
     if any(length for _, length in spans):
         assert len(set(chosen.tolist())) >= occupancy(started, ended)[1].max()
 
@@ -57,9 +58,7 @@ def test_no_slot_has_two_trials_at_once_and_there_are_as_many_as_ran(spans: list
 @settings(max_examples=80, deadline=None)
 def test_the_front_is_what_no_other_dominates(rows: list[list[int]], are_min: tuple[bool, ...]) -> None:
     costs = np.array(rows, dtype=float).reshape(-1, 3) * np.where(are_min, 1, -1)
-    expected = [
-        not any((other <= cost).all() and (other < cost).any() for other in costs) for cost in costs
-    ]
+    expected = [not any((other <= cost).all() and (other < cost).any() for other in costs) for cost in costs]
 
     assert on_front(np.array(rows, dtype=float).reshape(-1, 3), are_min).tolist() == expected
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpo.analysis.load import Loaded, load
+    from hpo.analysis.loading import Loaded, load
     from hpo.analysis.run import analyse
 
 __all__ = ["Loaded", "analyse", "load"]
 
 # the dashboard takes single statistics, which need neither pandas nor matplotlib
-_HOME = {"load": "hpo.analysis.load", "Loaded": "hpo.analysis.load", "analyse": "hpo.analysis.run"}
+_HOME = {"load": "hpo.analysis.loading", "Loaded": "hpo.analysis.loading", "analyse": "hpo.analysis.run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from hpo.analysis.design import Kind
 from hpo.analysis.effects import Effect, effect, holm
 from hpo.analysis.levels import parts_of
-from hpo.analysis.load import EXPERIMENT
+from hpo.analysis.loading import EXPERIMENT
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.subject import Subject, is_min
 from hpo.frames import column_of

@@ -71,7 +71,7 @@ def panels(count: int, width: float = 5.0, height: float = 3.8, columns: int = 2
 
 def write(figure: Figure, paths: AnalysisPaths, name: str) -> list[str]:
     """The figure as PNG and SVG in place of the ones that are there; their names."""
-    _spell_logarithms(figure)
+    spell_logarithms(figure)
     names = []
     for path, options in (
         (paths.png(name), {"dpi": _DPI}),
@@ -84,7 +84,7 @@ def write(figure: Figure, paths: AnalysisPaths, name: str) -> list[str]:
     return names
 
 
-def _spell_logarithms(figure: Figure) -> None:
+def spell_logarithms(figure: Figure) -> None:
     """Powers of ten as numbers: matplotlib writes them as formulas."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

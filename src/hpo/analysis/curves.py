@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpo.analysis.history import Floats
-from hpo.analysis.load import EXPERIMENT
+from hpo.analysis.loading import EXPERIMENT
 from hpo.analysis.subject import Subject, is_min
 from hpo.objectives import Objective
 from hpo.records import State

@@ -9,7 +9,7 @@ import numpy as np
 from hpo.analysis import canvas
 from hpo.analysis.curves import curves
 from hpo.analysis.history import best_so_far
-from hpo.analysis.load import EXPERIMENT
+from hpo.analysis.loading import EXPERIMENT
 from hpo.analysis.spans import Spans, spans_of
 from hpo.analysis.subject import Subject, is_min
 from hpo.analysis.timeline import occupancy

@@ -11,7 +11,7 @@ import numpy as np
 
 from hpo.analysis import canvas
 from hpo.analysis.importance import interactions
-from hpo.analysis.load import EXPERIMENT
+from hpo.analysis.loading import EXPERIMENT
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.pareto import on_front
 from hpo.analysis.study import quiet, searched, study_of, thinned

@@ -32,13 +32,15 @@ def effect(ours: ArrayLike, theirs: ArrayLike) -> Effect:
     n, m = len(one), len(other)
     if not n or not m:
         return Effect(*[math.nan] * 5)
-    difference = float(one.mean() - other.mean())
-    if n < 2 or m < 2:
-        return Effect(difference, *[math.nan] * 4)
-    variances = float(one.var(ddof=1)), float(other.var(ddof=1))
+    # values whose squares are beyond all numbers have no spread that could be told
+    with np.errstate(over="ignore", invalid="ignore"):
+        difference = float(one.mean() - other.mean())
+        if n < 2 or m < 2:
+            return Effect(difference, *[math.nan] * 4)
+        variances = float(one.var(ddof=1)), float(other.var(ddof=1))
     freedom = n + m - 2
     pooled = math.sqrt(((n - 1) * variances[0] + (m - 1) * variances[1]) / freedom)
-    if pooled == 0:
+    if pooled == 0 or not math.isfinite(pooled):
         return Effect(difference, *[math.nan] * 4)
     g = difference / pooled * (1 - 3 / (4 * freedom - 1))
     error = math.sqrt((n + m) / (n * m) + g**2 / (2 * (n + m)))

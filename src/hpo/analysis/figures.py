@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hpo.analysis import canvas
 from hpo.analysis.draw_course import draw_curves, draw_history, draw_timeline
 from hpo.analysis.draw_overview import (
@@ -64,7 +66,9 @@ def figures(subject: Subject, weights: Weights) -> Iterator[tuple[str, Figure | 
 def attempted(draw: Callable[[], Figure | str]) -> Figure | str:
     """The figure; one that a library cannot draw of these values is not to cost the others."""
     try:
-        return draw()
+        # values beyond all numbers are infinite, without a word
+        with np.errstate(all="ignore"):
+            return draw()
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         return f"could not be drawn: {type(error).__name__}: {first}"

@@ -10,7 +10,7 @@ from hpo.analysis import canvas
 from hpo.analysis.curves import curves
 from hpo.analysis.draw_course import OTHER, STATE_COLORS
 from hpo.analysis.history import best_so_far
-from hpo.analysis.load import EXPERIMENT
+from hpo.analysis.loading import EXPERIMENT
 from hpo.analysis.plotly_common import HEIGHT, MAX_POINTS, escaped, sized
 from hpo.analysis.spans import spans_of
 from hpo.analysis.study import thinned

@@ -12,7 +12,7 @@ from hpo.analysis import canvas
 from hpo.analysis.draw_overview import MAX_CONTOUR, front_of
 from hpo.analysis.figures import Weights, attempted
 from hpo.analysis.importance import interactions
-from hpo.analysis.load import EXPERIMENT
+from hpo.analysis.loading import EXPERIMENT
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.plotly_common import HEIGHT, MAX_POINTS, escaped, sized
 from hpo.analysis.plotly_course import history, learning_curves, timeline

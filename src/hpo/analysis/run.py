@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpo.analysis import canvas
 from hpo.analysis.figures import Weights, figures
-from hpo.analysis.load import Loaded, load
+from hpo.analysis.loading import Loaded, load
 from hpo.analysis.subject import chosen
 from hpo.errors import ExperimentError
 from hpo.files import replace_file

@@ -8,7 +8,7 @@ import numpy as np
 
 from hpo.analysis.ablation import seeds_of
 from hpo.analysis.effects import effect
-from hpo.analysis.load import EXPERIMENT
+from hpo.analysis.loading import EXPERIMENT
 from hpo.analysis.subject import Subject, is_min
 from hpo.frames import PARAMS
 

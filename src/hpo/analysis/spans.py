@@ -9,7 +9,7 @@ import pandas
 from numpy.typing import NDArray
 
 from hpo.analysis.history import Floats
-from hpo.analysis.load import EXPERIMENT, Source
+from hpo.analysis.loading import EXPERIMENT, Source
 from hpo.analysis.subject import Subject
 from hpo.analysis.timeline import busy_share, slots
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.analysis.levels import choices_of, labels_of
-from hpo.analysis.load import EXPERIMENT
+from hpo.analysis.loading import EXPERIMENT
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.subject import Subject, values_of
 from hpo.frames import column_of

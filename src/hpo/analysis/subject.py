@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpo.analysis.design import Design, design_of
-from hpo.analysis.load import EXPERIMENT, Loaded
+from hpo.analysis.loading import EXPERIMENT, Loaded
 from hpo.analysis.parameters import Parameter
 from hpo.config import Direction
 from hpo.errors import ExperimentError
@@ -106,8 +106,9 @@ def chosen(
     num_pruned = int((trials["state"] == State.PRUNED_POOR_PERFORMANCE.value).sum())
     samplers = [name for each in loaded.sources for name in each.samplers]
     attributes, names = dict(attribute_name_remap or {}), dict(metric_name_remap or {})
-    notes += _unknown(attributes, [each.key for each in loaded.parameters], "parameter")
-    notes += _unknown(names, [*metrics, *trials.columns], "metric")
+    known = {*trials.columns, *(each.key for each in loaded.parameters)}
+    renamed = {**attributes, **names}
+    notes += [f"{key} is renamed, and there is no such parameter or metric" for key in renamed if key not in known]
     return Subject(
         loaded,
         complete,
@@ -216,9 +217,3 @@ def _short(keys: Sequence[str]) -> dict[str, str]:
                 found[key] = name
                 break
     return found
-
-
-def _unknown(remap: Mapping[str, str], known: Sequence[str], what: str) -> Iterator[str]:
-    for key in remap:
-        if key not in known:
-            yield f"{key} is renamed, and there is no such {what}"

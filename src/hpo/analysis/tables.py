@@ -15,7 +15,7 @@ import yaml
 from hpo.analysis.ablation import LEVEL, Row, ablation, num_comparisons
 from hpo.analysis.design import Kind
 from hpo.analysis.differences import differences
-from hpo.analysis.load import EXPERIMENT, Source
+from hpo.analysis.loading import EXPERIMENT, Source
 from hpo.analysis.seeds import best_against_configured
 from hpo.analysis.subject import Subject, is_min
 from hpo.frames import PARAMS, column_of

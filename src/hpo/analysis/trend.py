@@ -64,7 +64,8 @@ def fit(x: ArrayLike, y: ArrayLike, *, is_log: bool = False, is_log_metric: bool
         samples.append(of_grid @ _solved(powers[drawn], vs[drawn]))
     below, above = np.percentile(samples, _COVERAGE, axis=0)
     at = 10**grid if is_log else grid
-    curves = [10**curve if is_log_metric else curve for curve in (fitted, below, above)]
+    with np.errstate(over="ignore"):
+        curves = [10**curve if is_log_metric else curve for curve in (fitted, below, above)]
     return Trend(at, *curves)
 
 
