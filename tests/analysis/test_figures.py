@@ -12,6 +12,7 @@ from matplotlib import pyplot
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
+from optuna.distributions import FloatDistribution
 
 from hpo.analysis import canvas
 from hpo.analysis.curves import curves
@@ -224,6 +225,17 @@ def test_a_trial_that_diverged_does_not_flatten_the_others(quadratic: Quadratic)
 
     assert panel.get_ylim()[1] < 100
     assert any("1 beyond the axis" in text.get_text() for text in panel.texts)
+
+
+def test_a_default_of_zero_is_not_on_a_logarithmic_axis_and_that_is_said(quadratic: Quadratic) -> None:
+    trials = [Trial({"task.x": 10.0 ** -(i % 4)} if i % 2 else {}, {"loss": float(i)}) for i in range(20)]
+    kinds = {"task.x": FloatDistribution(1e-4, 1, log=True)}
+    found = chosen(load(plant(quadratic(), trials, distributions=kinds).root))
+    panel = drawn(draw_parameter(found, found.parameters[0])).axes[0]
+
+    assert panel.get_xscale() == "log"
+    assert len(points(panel)) == 10
+    assert "10 trials with 0 or less are not on the logarithmic axis" in panel.get_title()
 
 
 def test_the_state_of_a_curve_is_that_of_its_trial(quadratic: Quadratic) -> None:

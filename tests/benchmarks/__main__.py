@@ -5,7 +5,19 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("noop", "ragged", "torch_trials", "loop", "data", "memory", "reports", "scale", "asha", "recovery")
+NAMES = (
+    "noop",
+    "ragged",
+    "torch_trials",
+    "loop",
+    "data",
+    "memory",
+    "reports",
+    "scale",
+    "asha",
+    "recovery",
+    "analysis",
+)
 
 
 def main() -> None:

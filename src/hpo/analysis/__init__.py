@@ -1,7 +1,8 @@
 """What the trials of experiments say: dataframes, figures and a report, from what is on disk.
 
 `hpo.analysis.load` gives dataframes and `hpo.analysis.analyse` writes figures and report.html. Needs the extra:
-`pip install 'hpo[analysis]'`. Modules of statistics (history, timeline, pareto, trend, effects, importance) draw nothing.
+`pip install 'hpo[analysis]'`. Modules of statistics (history, timeline, pareto, trend, effects, importance) draw
+nothing.
 """
 
 from __future__ import annotations

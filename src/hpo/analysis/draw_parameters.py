@@ -42,14 +42,26 @@ def finite(frame: pandas.DataFrame, metric: str) -> pandas.DataFrame:
     return frame[np.isfinite(frame[metric].to_numpy(dtype=float))]
 
 
+def on_axis(frame: pandas.DataFrame, parameter: Parameter) -> tuple[pandas.DataFrame, str]:
+    """The trials that the parameter's axis can show, and how many it cannot, in words.
+
+    A default of zero, where the parameter is not searched, is on no logarithmic axis.
+    """
+    values = values_of(frame, parameter).to_numpy(dtype=float)
+    can = np.isfinite(values) & ((values > 0) | (not parameter.is_log))
+    num = int((~can & np.isfinite(values)).sum())
+    return frame[can], f"{num} trials with 0 or less are not on the logarithmic axis" if num else ""
+
+
 def _draw_numerical(
     subject: Subject, axes: Axes, frame: pandas.DataFrame, parameter: Parameter, metric: str
 ) -> None:
     import seaborn
 
+    frame, said = on_axis(frame, parameter)
     values = values_of(frame, parameter).to_numpy(dtype=float)
     metrics = frame[metric].to_numpy(dtype=float)
-    is_log = parameter.is_log and not (values <= 0).any()
+    is_log = parameter.is_log
     is_log_metric = is_skewed(metrics)
     if is_log:
         axes.set_xscale("log")
@@ -68,11 +80,13 @@ def _draw_numerical(
         rasterized=canvas.is_dense(len(shown)),
     )
     trend = fit(values, metrics, is_log=is_log, is_log_metric=is_log_metric)
+    told = [said] if said else []
     if isinstance(trend, str):
-        axes.set_title(f"no trend: {trend}", fontsize=8, fontweight="normal", color="#555555")
+        told.append(f"no trend: {trend}")
     else:
         axes.plot(trend.x, trend.y, color=canvas.RED, linewidth=2, label="trend")
         axes.fill_between(trend.x, trend.low, trend.high, color=canvas.RED, alpha=0.2, linewidth=0)
+    axes.set_title("; ".join(told), fontsize=8, fontweight="normal", color="#555555")
     limits = None if is_log_metric else canvas.limits_of(metrics)
     if limits is not None:
         _say_beyond(axes, metrics, limits)
@@ -151,9 +165,11 @@ def _mark_best(subject: Subject, axes: Axes, parameter: Parameter, metric: str) 
     best = subject.best()
     if best is None:
         return
-    value = values_of(best.to_frame().T, parameter).iloc[0]
+    shown, _ = on_axis(best.to_frame().T, parameter)
+    if shown.empty:
+        return
     axes.plot(
-        [value],
+        [float(values_of(shown, parameter).iloc[0])],
         [best[metric]],
         marker="*",
         markersize=12,

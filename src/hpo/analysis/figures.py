@@ -38,7 +38,10 @@ class Weights:
 
     @classmethod
     def of(cls, subject: Subject) -> Weights:
-        shares = of_subject(subject)
+        try:
+            shares = of_subject(subject)
+        except Exception as error:
+            shares = [f"could not be told: {type(error).__name__}: {error}"] * len(subject.objectives)
         return cls(shares, by_importance(subject, shares[0]))
 
 

@@ -78,6 +78,8 @@ def interactions(subject: Subject, ordered: list[Parameter]) -> tuple[list[Param
     for i, j in combinations(range(len(parameters)), 2):
         known = ~(np.isnan(terms[i]).any(axis=1) | np.isnan(terms[j]).any(axis=1))
         one, other = terms[i][known], terms[j][known]
+        if not len(one):
+            continue  # two options of one choice: no trial has both
         products = (one[:, :, None] * other[:, None, :]).reshape(len(one), -1)
         alone = np.column_stack([np.ones(len(one)), one, other])
         both = np.column_stack([alone, products])

@@ -37,7 +37,7 @@ def labels_of(frame: pandas.DataFrame, parameter: Parameter) -> pandas.Series:
     """The choice of each trial in words."""
     values = values_of(frame, parameter)
     known = {_identity(value): label_of(parameter, value) for value in values}
-    return values.map(lambda value: known[_identity(value)]).astype(object)
+    return _series([known[_identity(value)] for value in values], values)
 
 
 def choices_of(parameter: Parameter, labels: pandas.Series) -> list[str]:
@@ -55,15 +55,20 @@ def parts_of(frame: pandas.DataFrame, parameter: Parameter) -> tuple[pandas.Seri
     values = values_of(frame, parameter).astype(float)
     different = np.unique(values[np.isfinite(values)])
     if len(different) <= _MAX_VALUES:
-        return values.map(lambda value: None if np.isnan(value) else number(value)).astype(object), [
+        return _series([number(value) if np.isfinite(value) else None for value in values], values), [
             number(value) for value in different
         ]
-    edges = np.unique(np.quantile(values.dropna(), np.linspace(0, 1, _NUM_PARTS + 1)))
+    edges = np.unique(np.quantile(values[np.isfinite(values)], np.linspace(0, 1, _NUM_PARTS + 1)))
     names = [f"{number(low)} to {number(high)}" for low, high in pairwise(edges)]
     index = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(names) - 1)
-    labels = values.map(lambda _: None).astype(object)
-    labels[:] = [names[part] if np.isfinite(value) else None for part, value in zip(index, values, strict=True)]
-    return labels, names
+    cells = [names[part] if np.isfinite(value) else None for part, value in zip(index, values, strict=True)]
+    return _series(cells, values), names
+
+
+def _series(cells: list[str | None], like: pandas.Series) -> pandas.Series:
+    import pandas
+
+    return pandas.Series(cells, index=like.index, dtype=object)
 
 
 def number(value: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpo.analysis import canvas
-from hpo.analysis.draw_parameters import MAX_CHOICES, finite
+from hpo.analysis.draw_parameters import MAX_CHOICES, finite, on_axis
 from hpo.analysis.levels import choices_of, labels_of
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.plotly_common import COLORS, MAX_POINTS, escaped, sized
@@ -43,8 +43,9 @@ def parameter_plot(subject: Subject, parameter: Parameter) -> Any:
 def _add_scatter(
     figure: Any, frame: Any, parameter: Parameter, metric: str, is_log_metric: bool, place: dict[str, int]
 ) -> None:
+    frame, _ = on_axis(frame, parameter)
     values = values_of(frame, parameter).to_numpy(dtype=float)
-    is_log = parameter.is_log and not (values <= 0).any()
+    is_log = parameter.is_log
     shown = thinned(frame.assign(shown=values), MAX_POINTS)
     shown = shown[np.isfinite(shown["shown"])]
     figure.add_scatter(

@@ -88,11 +88,14 @@ def _column(
     if not parameter.is_numerical:
         labels = labels_of(frame, parameter)
         choices = choices_of(parameter, labels)
-        cells = [None if label is None else spelled(label) for label in labels]
+        cells = [spelled(label) if isinstance(label, str) else None for label in labels]
         return (name, CategoricalDistribution([*map(spelled, choices)]), cells) if len(choices) > 1 else None
     values = values_of(frame, parameter).to_numpy(dtype=float)
+    if parameter.is_log:
+        # a default of zero where the parameter is not searched is on no logarithmic axis
+        values = np.where(values > 0, values, np.nan)
     known = values[np.isfinite(values)]
     if not len(known) or known.min() == known.max():
         return None
-    kind = FloatDistribution(float(known.min()), float(known.max()), log=parameter.is_log and known.min() > 0)
+    kind = FloatDistribution(float(known.min()), float(known.max()), log=parameter.is_log)
     return name, kind, [float(value) if np.isfinite(value) else None for value in values]
