@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hydra import compose, initialize_config_module
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
@@ -37,9 +39,35 @@ def new_experiment(config: DictConfig) -> Experiment:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """What `-n auto` means: the cores that this process may use, not those of the machine."""
+    """What `-n auto` means: the cores that this process may use, and one more, since tests wait for processes."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _MAX_WORKERS)
+    return min(cores + 1, _MAX_WORKERS)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let every worker begin with files of slow tests, so that none of those is left to the end.
+
+    `--dist worksteal` gives each worker one stretch of the list; one that is done takes over the end of another's.
+    """
+    num_workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow, quick = [], []
+    for _, tests in groupby(items, lambda item: item.path):
+        of_file = list(tests)
+        if any(item.get_closest_marker("slow") for item in of_file):
+            slow.append(of_file)
+        else:
+            quick += of_file
+    if num_workers == 1 or not slow:
+        return
+    stretches = [list(chain.from_iterable(slow[worker::num_workers])) for worker in range(num_workers)]
+    left = len(items)
+    for worker, stretch in enumerate(stretches):
+        size = left // (num_workers - worker)
+        left -= size
+        num_quick = max(0, size - len(stretch))
+        stretch += quick[:num_quick]
+        del quick[:num_quick]
+    items[:] = [*chain.from_iterable(stretches), *quick]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,6 +76,12 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HPO_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Trainings of this process take one core: threads that have to share one wait for each other in a loop."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
