@@ -32,9 +32,10 @@ from hpo.experiment.experiment import Experiment
 from hpo.experiment.identity import trial_id
 from hpo.paths import ExperimentPaths
 from hpo.records import State, Value
-from hpo.resolved import to_json, to_yaml
+from hpo.resolved import plain, to_json, to_yaml, without_hydra
 from hpo.search import study_file
 from hpo.search.space import read_space
+from hpo.stored import SAMPLERS
 from hpo.targets import BUILT_IN
 
 SLOTS = 4
@@ -127,11 +128,12 @@ def make_experiment(
     experiment.close(State.COMPLETE)
     trials = _drawn(num_trials, num_running, num_reports, seed)
     names = {each.number: trial_id(each.number, str(config.config_hash), each.params) for each in trials}
-    _fill_state_db(experiment.paths, trials, names, config)
-    _fill_study(experiment.paths, trials, space)
+    defaults = plain(without_hydra(config))
+    _fill_state_db(experiment.paths, trials, names, defaults)
+    _fill_study(experiment.paths, trials, space, sampler)
     for each in trials:
         if each.number < num_directories or each.state is State.RUNNING:
-            _make_directory(experiment.paths, each, names[each.number], config)
+            _make_directory(experiment.paths, each, names[each.number], defaults)
     return experiment.paths.root
 
 
@@ -183,7 +185,7 @@ def _state(draw: float) -> State:
 
 
 def _fill_state_db(
-    paths: ExperimentPaths, trials: list[_Trial], names: Mapping[int, str], config: DictConfig
+    paths: ExperimentPaths, trials: list[_Trial], names: Mapping[int, str], config: Mapping[str, Any]
 ) -> None:
     best = min(
         (each for each in trials if each.state is State.COMPLETE),
@@ -220,7 +222,7 @@ def _fill_state_db(
     engine.dispose()
 
 
-def _row(paths: ExperimentPaths, trial: _Trial, name: str, config: DictConfig) -> dict[str, Any]:
+def _row(paths: ExperimentPaths, trial: _Trial, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     has_failed = trial.state is State.FAIL
     return {
         "experiment_id": paths.experiment_id,
@@ -244,18 +246,18 @@ def _row(paths: ExperimentPaths, trial: _Trial, name: str, config: DictConfig) -
     }
 
 
-def _config_of(trial: _Trial, config: DictConfig) -> dict[str, Any]:
-    values: dict[str, Any] = {"random_seed": config.random_seed, "threads_per_trial": 1}
+def _config_of(trial: _Trial, config: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(config)
     for key, value in trial.params.items():
         group, _, name = key.partition(".")
-        values.setdefault(group, {})[name] = value
+        values[group] = {**values[group], name: value}
     return values
 
 
 def _fill_study(
-    paths: ExperimentPaths, trials: list[_Trial], distributions: Mapping[str, BaseDistribution]
+    paths: ExperimentPaths, trials: list[_Trial], distributions: Mapping[str, BaseDistribution], sampler: str
 ) -> None:
-    with closing(_NewStudy(paths)) as study, study.engine.begin() as connection:
+    with closing(_NewStudy(paths, sampler)) as study, study.engine.begin() as connection:
         kinds = {name: distribution_to_json(each) for name, each in distributions.items()}
         rows: dict[sa.Table, list[dict[str, Any]]] = {}
         for each in trials:
@@ -305,13 +307,14 @@ def _fill_study(
 class _NewStudy:
     """An empty study in the file that is the experiment's."""
 
-    def __init__(self, paths: ExperimentPaths) -> None:
+    def __init__(self, paths: ExperimentPaths, sampler: str) -> None:
         directions = [optuna.study.StudyDirection.MINIMIZE]
         self._storage = optuna.storages.RDBStorage(
             sqlite.url(paths.study_db), engine_kwargs=sqlite.engine_options(paths.study_db)
         )
         self.study_id = self._storage.create_new_study(directions, paths.experiment_id)
         self._storage.set_study_system_attr(self.study_id, "study:metric_names", ["val_loss"])
+        self._storage.set_study_user_attr(self.study_id, SAMPLERS, [sampler])
         self.engine = self._storage.engine
 
     def close(self) -> None:
@@ -319,7 +322,7 @@ class _NewStudy:
         self.engine.dispose()
 
 
-def _make_directory(paths: ExperimentPaths, trial: _Trial, name: str, config: DictConfig) -> None:
+def _make_directory(paths: ExperimentPaths, trial: _Trial, name: str, config: Mapping[str, Any]) -> None:
     directory = paths.trial(name)
     records = [trial.record(index) for index in range(len(trial.losses))]
     at = records[-1]["current_iteration"] if records else 0

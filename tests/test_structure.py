@@ -23,6 +23,7 @@ MAX_LINES = 300
 ALLOWED = {
     "hpo": {"hpo.trial.protocol"},
     # files and databases, and who holds the scheduler's lock
+    "hpo.analysis": {"hpo.experiment.lock"},
     "hpo.dashboard": {"hpo.experiment.lock"},
     "hpo.data": set[str](),
     "hpo.init": set[str](),
@@ -225,8 +226,23 @@ def test_every_plugin_that_is_declared_imports_and_none_hides_the_others() -> No
             ["torch", "optuna", "sqlalchemy"],
         ),
         (["hpo.recording.tensorboard"], ["torch", "tensorflow", "optuna"]),
+        # what the dashboard takes of the analysis
+        (
+            [
+                "hpo.analysis",
+                *(
+                    f"hpo.analysis.{name}"
+                    for name in ("history", "timeline", "pareto", "importance", "differences")
+                ),
+            ],
+            ["torch", "optuna", "sqlalchemy", "pandas", "matplotlib", "seaborn", "plotly", "scipy"],
+        ),
+        (["hpo.analysis.__main__"], ["torch", "optuna", "pandas", "matplotlib"]),
     ],
-    ids=["package", "command", "from-python", "init", "plugins", "scheduler", "trial", "tensorboard"],
+    ids=[
+        *("package", "command", "from-python", "init", "plugins", "scheduler", "trial", "tensorboard"),
+        *("statistics", "analysis"),
+    ],
 )
 def test_what_must_start_quickly_imports_nothing_heavy(imported: list[str], absent: list[str]) -> None:
     code = f"import sys, {', '.join(imported)}; print(*set({absent!r}) & set(sys.modules))"

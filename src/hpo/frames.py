@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from hpo.saved import SavedTrial
 
+PARAMS = "params_"
 _FIRST = ("number", "trial_id", "state")
 _LAST = ("is_feasible", "started", "ended", "duration_s", "reason", "directory")
 _REPORT = ("number", "replicate", "step", "time")
@@ -27,15 +29,20 @@ def of_trials(trials: Sequence[SavedTrial]) -> pandas.DataFrame:
     return _frame([_of_trial(trial) for trial in trials], _FIRST, _LAST)
 
 
+def column_of(metric: str) -> str:
+    """The column that a metric has in the dataframe of trials."""
+    return next(iter(_apart({metric: 0.0}, (*_FIRST, *_LAST))))
+
+
 def of_reports(rows: Sequence[sqlite3.Row]) -> pandas.DataFrame:
     """One row an evaluation; `rows` are of the table `reports`."""
-    columns = [
-        {name: row[name] for name in _REPORT}
-        | {"time": time_of(row["time"])}
-        | _apart(json_of(row["metrics"]), _REPORT)
-        for row in rows
-    ]
-    return _frame(columns, _REPORT, ())
+    pandas = _pandas()
+    # one parse for all of them: an experiment has hundreds of thousands
+    metrics = pandas.DataFrame(json.loads(f"[{','.join(row['metrics'] for row in rows)}]"))
+    metrics.columns = list(_apart(dict.fromkeys(metrics.columns, 0.0), _REPORT))
+    own = pandas.DataFrame({name: [row[name] for row in rows] for name in _REPORT})
+    own["time"] = pandas.to_datetime(own["time"], format="ISO8601", utc=True)
+    return pandas.concat([own, metrics], axis=1)
 
 
 def of_replicates(rows: Sequence[sqlite3.Row]) -> pandas.DataFrame:
@@ -53,7 +60,7 @@ def of_replicates(rows: Sequence[sqlite3.Row]) -> pandas.DataFrame:
 def _of_trial(trial: SavedTrial) -> dict[str, Any]:
     own = {name: getattr(trial, name) for name in (*_FIRST, *_LAST)}
     own |= {"state": trial.state.value, "directory": str(trial.directory)}
-    params = {f"params_{key}": value for key, value in trial.params.items()}
+    params = {f"{PARAMS}{key}": value for key, value in trial.params.items()}
     return own | params | _apart({**trial.metrics, **trial.test_metrics}, (*_FIRST, *_LAST))
 
 
@@ -65,7 +72,7 @@ def _apart(metrics: Mapping[str, float], taken: Sequence[str]) -> dict[str, floa
 def _frame(rows: Sequence[Mapping[str, Any]], first: Sequence[str], last: Sequence[str]) -> pandas.DataFrame:
     """The columns in `first`, what was searched, metrics, and the columns in `last`."""
     between = dict.fromkeys(name for row in rows for name in row if name not in (*first, *last))
-    searched = [name for name in between if name.startswith("params_")]
+    searched = [name for name in between if name.startswith(PARAMS)]
     rest = [name for name in between if name not in searched]
     return _pandas().DataFrame(rows, columns=[*first, *searched, *rest, *last])
 

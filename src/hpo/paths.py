@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ _ANY_REPLICATE = "replicate_*"
 STUDY_SUFFIX = "_optuna.db"
 _TEMPORARY = ".{name}.tmp"
 _ANY_TEMPORARY = ".*.tmp"
+_MAX_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,10 @@ class ExperimentPaths:
     @property
     def log(self) -> Path:
         return self.root / "mp.log"
+
+    @property
+    def analysis(self) -> AnalysisPaths:
+        return AnalysisPaths(self.root / "analysis")
 
     def trial(self, trial_id: str) -> TrialPaths:
         return TrialPaths(self.root / trial_id)
@@ -129,6 +136,30 @@ class TrialPaths:
 
     def best_checkpoint(self, iteration: int) -> Path:
         return self.best_checkpoints / f"best_checkpoint_{iteration}.pt"
+
+
+@dataclass(frozen=True)
+class AnalysisPaths:
+    """What `hpo.analysis` writes: `analysis/` in the experiment's directory."""
+
+    root: Path
+
+    def together_with(self, experiment_ids: Sequence[str]) -> AnalysisPaths:
+        """Where an analysis of this experiment and others goes."""
+        name = f"with_{'_and_'.join(experiment_ids)}"
+        if len(name) > _MAX_NAME:
+            name = f"with_{len(experiment_ids)}_others_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        return AnalysisPaths(self.root / name)
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    def png(self, figure: str) -> Path:
+        return self.root / f"{figure}.png"
+
+    def svg(self, figure: str) -> Path:
+        return self.root / f"{figure}.svg"
 
 
 def temporary_for(path: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +31,8 @@ _TRIALS = (
     "SELECT number, trial_id, state, params, metrics, test_metrics, is_feasible, config, reason, traceback, "
     "started_at, ended_at FROM trials WHERE experiment_id = ? ORDER BY number"
 )
+_OUTLINES = _TRIALS.replace("config, reason", "NULL AS config, reason")
+_CONFIGS = "SELECT number, config FROM trials WHERE experiment_id = ? AND config IS NOT NULL"
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,21 @@ class SavedExperiment:
         return [self._trial(row, objectives) for row in rows]
 
     @property
+    def outlines(self) -> list[SavedTrial]:
+        """All trials, by number, without configurations: of thousands these take most of the time."""
+        objectives = self.objectives
+        with self._reading() as connection:
+            rows = connection.execute(_OUTLINES, (self.experiment_id,)).fetchall()
+        return [self._trial(row, objectives) for row in rows]
+
+    def configs(self, numbers: Iterable[int]) -> dict[int, Mapping[str, Any]]:
+        """The configurations of some trials by number, as far as they have started."""
+        wanted = set(numbers)
+        with self._reading() as connection:
+            rows = connection.execute(_CONFIGS, (self.experiment_id,))
+            return {number: json.loads(config) for number, config in rows if number in wanted}
+
+    @property
     def best_trial(self) -> SavedTrial | None:
         """The best complete trial by the first objective that breaks no soft constraint, if there is one."""
         return _best(self.trials, self.objectives[0])
@@ -152,7 +169,7 @@ class SavedExperiment:
 
         Needs pandas: `pip install 'hpo[analysis]'`.
         """
-        return frames.of_trials(self.trials)
+        return frames.of_trials(self.outlines)
 
     def reports(self, number: int | None = None) -> pandas.DataFrame:
         """One row an evaluation, of one trial or of all: number, replicate, step, time, and its metrics.

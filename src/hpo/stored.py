@@ -11,6 +11,9 @@ from typing import Any
 
 from hpo.paths import ExperimentPaths
 
+SAMPLERS = "samplers"
+"""The study's user attribute that names, in their order, what proposed its trials."""
+
 
 def reading(path: Path, timeout_s: float = 5.0) -> sqlite3.Connection:
     """A connection that cannot write, and so never makes a writer wait."""

@@ -6,7 +6,17 @@ import importlib
 import sys
 
 NAMES = (
-    *("noop", "ragged", "torch_trials", "loop", "data", "memory", "reports", "scale", "asha", "recovery"),
+    "noop",
+    "ragged",
+    "torch_trials",
+    "loop",
+    "data",
+    "memory",
+    "reports",
+    "scale",
+    "asha",
+    "recovery",
+    "analysis",
     "dashboard",
 )
 

@@ -20,6 +20,7 @@ from hpo.objectives import Objective
 from hpo.records import State
 from hpo.search.study import Study
 from hpo.search.tree import SearchSpace
+from hpo.stored import SAMPLERS
 
 LOSS = Objective("loss", Direction.min)
 ACCURACY = Objective("accuracy", Direction.max)
@@ -296,3 +297,25 @@ def test_without_a_path_nothing_is_written(tmp_path: Path) -> None:
     study.close()
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_samplers_that_proposed_the_trials_are_kept_in_their_order(make: Make, load: Load) -> None:
+    def noted(*names: str) -> list[str]:
+        study = make()
+        for name in names:
+            study.note_sampler(name)
+        study.ask()
+        study.close()
+        return list(load().user_attrs.get(SAMPLERS, ()))
+
+    assert noted("RandomSampler", "RandomSampler") == ["RandomSampler"]
+    assert noted("TPESampler") == ["RandomSampler", "TPESampler"]
+
+
+def test_of_a_study_that_named_no_sampler_the_earlier_trials_have_an_unknown_one(make: Make, load: Load) -> None:
+    first = make()
+    first.ask()
+    first.close()
+    make().note_sampler("grid")
+
+    assert load().user_attrs[SAMPLERS] == ["unknown", "grid"]

@@ -35,7 +35,9 @@ class Method:
 
     def study(self, objectives: tuple[Objective, ...], path: Path | None = None, name: str = "hpo") -> Study:
         """A new study, empty; `path=None` keeps nothing."""
-        return Study(self.choice.sampler_for, self.space, objectives, path, name, self.pruner)
+        study = Study(self.choice.sampler_for, self.space, objectives, path, name, self.pruner)
+        study.note_sampler(self.choice.name)
+        return study
 
     def proposals(self, study: Study, config: DictConfig) -> Proposals:
         """The proposals of a study, which gets the trials that the search starts from when it is new."""
@@ -70,6 +72,5 @@ class Method:
         if self.warm.said is not None:
             yield self.warm.said
         if self.constraints.soft and not self.choice.heeds_constraints:
-            algorithm = self.choice.algorithm
-            name = algorithm.name if algorithm else type(self.choice.sampler_for(0)).__name__
+            name = self.choice.name
             yield f"{name} proposes without regard to soft_constraints; what breaks one is never the best"

@@ -59,6 +59,10 @@ class SamplerChoice:
     algorithm: Algorithm | None = None
     heeds_constraints: bool = False
 
+    @property
+    def name(self) -> str:
+        return self.algorithm.name if self.algorithm else type(self.sampler_for(0)).__name__
+
 
 def build_sampler(node: DictConfig, space: SearchSpace, random_seed: int) -> SamplerChoice:
     """The samplers, each seeded with `random_seed` (or the seed of the node) and its trial's number.

@@ -93,6 +93,11 @@ class Study:
         """What a trial was proposed as."""
         return Proposal(trial.number, self._space.params(trial.params))
 
+    def note_sampler(self, name: str) -> None:
+        """Keep what proposes from now on: what trials can tell depends on whether it follows their results."""
+        if self._file:
+            self._file.note_sampler(name)
+
     def canonical(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """Values by key, some of which may be missing, as a trial's params would have them."""
         return self._space.params(self._space.names(params))

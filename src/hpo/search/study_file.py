@@ -19,6 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from hpo.experiment import sqlite
+from hpo.stored import SAMPLERS
 
 
 def _table(model: Any) -> sa.Table:
@@ -50,6 +51,13 @@ class StudyFile:
         self.attributes = self._storage.get_study_system_attrs(self._study_id)
         self._study_attributes = dict(self.attributes)
         self._reports: list[dict[str, Any]] = []
+
+    def note_sampler(self, name: str) -> None:
+        """Add a sampler to those that the study names, unless it is the last of them."""
+        earlier = ["unknown"] if self.found else []
+        noted = list(self._storage.get_study_user_attrs(self._study_id).get(SAMPLERS, earlier))
+        if name not in noted[-1:]:
+            self._storage.set_study_user_attr(self._study_id, SAMPLERS, [*noted, name])
 
     def add(self, trial: FrozenTrial) -> None:
         """Add a trial that has been proposed, with its parameters."""
