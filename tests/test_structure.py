@@ -25,10 +25,11 @@ ALLOWED = {
     "hpo.data": set[str](),
     "hpo.init": set[str](),
     "hpo.models": set[str](),
+    "hpo.progress": set[str](),
     "hpo.recording": set[str](),
     "hpo.trial": {"hpo.recording.protocol"},
     "hpo.training": {"hpo.trial.protocol", "hpo.recording.protocol", "hpo.data.protocol"},
-    "hpo.experiment": {"hpo.trial.metadata", "hpo.trial.outcome"},
+    "hpo.experiment": {"hpo.trial.metadata", "hpo.trial.outcome", "hpo.progress"},
     "hpo.search": {"hpo.experiment", "hpo.trial"},
     # the stream that they are, the sweeper's class to know whether it drives, and, under another one, the checks
     # that it would have made

@@ -34,6 +34,7 @@ class BestTrials:
         self._overrides: dict[int, tuple[str, ...]] = {}
         # each member's part of the file: a large set changes with every other trial
         self._written: dict[int, str] = {}
+        self._commands: dict[int, str] = {}
 
     def prepared(self, spec: TrialSpec) -> None:
         """Keep what a trial is composed with, until it has ended and is not among the best."""
@@ -54,6 +55,10 @@ class BestTrials:
         else:
             replace_text(self._paths.best_trials, "".join(self._written.values()))
         return True
+
+    def command(self, number: int) -> str | None:
+        """What trains one of the best trials again."""
+        return self._commands.get(number)
 
     def _rendered(self, number: int, trial: TrialProgress) -> str:
         entry = self._entry(number, trial)
@@ -78,6 +83,7 @@ class BestTrials:
             "checkpoint": str(checkpoint) if checkpoint else None,
         }
         command = self._launch.command(self._overrides.pop(number), self._num_threads)
+        self._commands[number] = command
         return {
             **without_passwords(entry),
             "command": Verbatim(command),

@@ -12,7 +12,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from hpo.config import Verbose
 from hpo.devices import cuda_devices, num_threads
 from hpo.experiment.best_trials import BestTrials
 from hpo.experiment.checks import check_config
@@ -22,7 +21,8 @@ from hpo.experiment.identity import config_hash, trial_id
 from hpo.experiment.lock import SchedulerLock
 from hpo.experiment.progress import Progress
 from hpo.experiment.provenance import collect_in_background
-from hpo.experiment.scheduler_log import LOGGER, SchedulerLog
+from hpo.experiment.scheduler_log import LOGGER, TRIALS
+from hpo.experiment.shown import Shown
 from hpo.experiment.sqlite import set_aside_if_damaged
 from hpo.experiment.state_db import StateDB
 from hpo.faults import reach
@@ -78,10 +78,10 @@ class Experiment:
             self._provenance = provenance.result()
             self._db.open_experiment(self._provenance.row(values, self.objectives))
             self._known = self._db.trials()
-            self._log = SchedulerLog(paths.log, silent=config.verbose == Verbose.silent)
+            self.progress = Progress(paths, self.objectives, self._source)
+            self.shown = Shown(config, paths, self.objectives, self.progress)
             undo.pop_all()
         note_opened(paths.root)
-        self.progress = Progress(paths, self.objectives, self._source)
         self._best = BestTrials(paths, self.objectives, config, self.fixed_overrides())
         self._seed = config.random_seed
         self._has_replicates = config.num_replicates > 1
@@ -92,6 +92,12 @@ class Experiment:
     def has_test(self) -> bool:
         """Whether data may be held back on which the best trial is evaluated once."""
         return self._has_test_task and self._source is not None and self._source.has_test is not False
+
+    @property
+    def retrain_command(self) -> str | None:
+        """What trains the best trial by the first objective again; None as long as there is none."""
+        best = self.progress.best()
+        return self._best.command(best) if best is not None else None
 
     def fixed_overrides(self) -> tuple[str, ...]:
         """What every trial of this experiment must be composed with, as Hydra overrides."""
@@ -127,7 +133,7 @@ class Experiment:
 
     def make_up(self, events: Iterable[Event]) -> None:
         """Put into the state database what it lacks of a trial that the study knows, without a word."""
-        with self._log.silenced():
+        with self.shown.log.silenced():
             for event in events:
                 self.record(event)
 
@@ -160,7 +166,7 @@ class Experiment:
         self._db.end_trial(ended)
         self.progress.waiting(spec, name)
         level, line = self.progress.ended(ended, with_params=True)
-        LOGGER.log(level if is_shown else logging.DEBUG, line)
+        TRIALS.log(level if is_shown else logging.DEBUG, line)
 
     def trial(self, number: int) -> TrialPaths:
         return self.paths.trial(self.progress.trial_id(number))
@@ -169,17 +175,14 @@ class Experiment:
         """Keep an event. Raises ObjectiveError when a report or a complete trial lacks an objective."""
         if isinstance(event, Started):
             self._db.start_trial(event)
-            LOGGER.info(self.progress.started(event))
         elif isinstance(event, Resumed):
             self.flush()
             self._db.cut_reports(event, self.reports_on_disk(event.number, event.replicate, event.step))
-            LOGGER.info(self.progress.resumed(event))
         elif isinstance(event, Report):
             self._reports.append(event)
             objective_values(self.objectives, event.metrics)
         elif isinstance(event, ReplicateEnded):
             self._db.add_replicate(event)
-            LOGGER.info(self.progress.replicate_ended(event))
         else:
             if event.state is State.COMPLETE:
                 objective_values(self.objectives, event.metrics)
@@ -187,7 +190,8 @@ class Experiment:
                 outcome.note_death(event, self.trial(event.number))
             self.flush()
             self._db.end_trial(event)
-            LOGGER.log(*self.progress.ended(event))
+        self.shown.event(event)
+        if isinstance(event, Ended):
             self._note_best(event)
         self.flush_if_due()
 
@@ -246,9 +250,10 @@ class Experiment:
         self.abandon()
 
     def abandon(self) -> None:
-        """Let go of what could not be closed, and of the lock."""
-        self._log.close()
+        """Let go of what could not be closed, of the lock, and of the terminal; once more does no harm."""
+        self.shown.log.close()
         self._lock.release()
+        self.shown.close()
 
     def _note_best(self, ended: Ended) -> None:
         if not ended.state.is_finished:
@@ -264,10 +269,11 @@ class Experiment:
             self._fixed[key] = value
 
     def say_what_starts(self, config: DictConfig, capacity: int | None = None) -> None:
-        """The first line of mp.log and of the terminal, and what must be said of the data.
+        """The first line of mp.log and of the terminal, and what must be said of the data; the table begins.
 
         `capacity` is how many trials the launcher can run at a time, where it has a limit of its own.
         """
+        self.shown.begin(config.total_trials)
         LOGGER.info(
             "experiment %s %s %s: %s trial%s, %s at a time%s",
             self.paths.experiment_id,
