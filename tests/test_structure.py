@@ -43,7 +43,7 @@ ALLOWED = {
 ALLOWED_LATE = {
     "hpo.command": {"hpo.search.single", "hpo.trial.attempt"},
     "hpo.resolvers": {"hpo.experiment"},
-    "hpo.status": {"hpo.experiment.lock", "hpo.experiment.retrain"},
+    "hpo.status": {"hpo.experiment.lock", "hpo.experiment.retrain", "hpo.progress"},
 }
 
 

@@ -130,7 +130,7 @@ def _trials(snapshot: Snapshot, layout: Layout, width: int) -> Table:
         cells[list(columns).index("progress")] = Text(row["progress"], style=_style(end.state))
         said = words.metrics(end.metrics, snapshot.objectives, room)
         if end.reason is not None and end.state is not State.COMPLETE:
-            said = end.reason
+            said = " ".join(end.reason.split())
         table.add_row(*cells, Text(said), style=_DIM if end.state is not State.FAIL else "")
     return table
 
