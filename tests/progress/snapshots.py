@@ -25,7 +25,10 @@ def running(number: int, **values: Any) -> RunningTrial:
     return RunningTrial(number, **(default | values))
 
 
-def snapshot(num_running: int = 2, num_complete: int = 11, **values: Any) -> Snapshot:
+def snapshot(
+    num_shown: int = 2, num_complete: int = 11, *, num_running: int | None = None, **values: Any
+) -> Snapshot:
+    num_running = num_shown if num_running is None else num_running
     ended = (
         EndedTrial(12, State.FAIL, NOW - 9.0, NOW - 7.0, "cuda:1", {}, "ValueError: no"),
         EndedTrial(
@@ -41,7 +44,7 @@ def snapshot(num_running: int = 2, num_complete: int = 11, **values: Any) -> Sna
         "total": 20,
         "elapsed_s": 221.0,
         "left_s": 130.0,
-        "running": tuple(running(20 + index) for index in range(num_running)),
+        "running": tuple(running(20 + index) for index in range(num_shown)),
         "num_running": num_running,
         "ended": ended,
         "warning": Warned(NOW, "trial 0012_ab12 FAIL after 2.0 s: ValueError: no"),

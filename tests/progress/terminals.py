@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-_LIMIT_S = 90.0
+_LIMIT_S = 30.0
 _SEQUENCE = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])")
 
 
@@ -37,6 +37,11 @@ class Screen:
     def text(self) -> str:
         """All that is there, what has scrolled away included."""
         return "\n".join(line.rstrip() for line in self.lines)
+
+    @property
+    def visible(self) -> str:
+        """What has not scrolled away."""
+        return "\n".join(line.rstrip() for line in self.lines[-self.rows :])
 
     def feed(self, text: str) -> None:
         text = self._rest + text
@@ -170,6 +175,9 @@ def terminal(
     """A process that has a terminal of its own, which Ctrl-C reaches; it is killed with the block."""
     ours, theirs = pty.openpty()
     _set_size(ours, rows, columns)
+    attributes = termios.tcgetattr(theirs)
+    attributes[3] &= ~termios.ECHO  # what a test types is not on the screen
+    termios.tcsetattr(theirs, termios.TCSANOW, attributes)
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA_", "PYTEST_"))}
     for name in ("NO_COLOR", "COLUMNS", "LINES", "FORCE_COLOR", "COLORTERM"):
         inherited.pop(name, None)

@@ -95,12 +95,14 @@ class LiveView:
             return render(self._take(max_running(height)), width=width, height=height)
 
         rest_s = 0.0
+        above: list[str] = []
         try:
             while not self._closing.wait(rest_s):
-                begun = time.monotonic()
-                painter.paint(draw, lines.take(capture.read()))
-                rest_s = max(self._period_s, _MIN_REST * (time.monotonic() - begun))
+                begun = time.thread_time()
+                above = lines.take(capture.read())
+                painter.paint(draw, above)
+                above = []
+                rest_s = max(self._period_s, _MIN_REST * (time.thread_time() - begun))
         finally:
             capture.restore()
-            left = lines.take(b"".join(iter(capture.read, b"")), is_last=True)
-            painter.close(left)
+            painter.close(above + lines.take(b"".join(iter(capture.read, b"")), is_last=True))
