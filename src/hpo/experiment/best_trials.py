@@ -50,6 +50,7 @@ class BestTrials:
         self._written = {
             member: self._written.get(member) or self._rendered(member, trial) for member, trial in best.items()
         }
+        self._commands = {member: text for member, text in self._commands.items() if member in best}
         if len(self._objectives) == 1:
             replace_text(self._paths.best_trial, self._written[number])
         else:
