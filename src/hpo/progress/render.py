@@ -21,7 +21,8 @@ _GAP = 2
 # lines above and below the trials: title, bar, best, counts, an empty one, the heading, the warning
 _NUM_OTHER_LINES = 7
 _MIN_METRICS = 14
-_MIN_BAR = 8
+_MIN_BAR, _WIDE_BAR = 8, 16
+_WIDE = 100
 # what gives way first where the columns do not fit
 _GIVE_WAY = ("memory", "device", "time", "it/s", "epoch")
 
@@ -104,7 +105,7 @@ def _trials(snapshot: Snapshot, layout: Layout, width: int) -> Table:
     rows = [_of_running(trial, snapshot) for trial in running] + [_of_ended(trial) for trial in ended]
     columns = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0] if name != "trial"}
     columns = {"trial": max(len("trial"), *(len(row["trial"]) for row in rows)), **columns}
-    columns["progress"] = max(columns["progress"], _MIN_BAR)
+    columns["progress"] = max(columns["progress"], _MIN_BAR if width < _WIDE else _WIDE_BAR)
     for name in _GIVE_WAY:
         if not any(row[name] for row in rows) or width - _widths(columns) < _MIN_METRICS:
             del columns[name]
