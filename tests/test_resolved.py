@@ -70,7 +70,7 @@ def test_a_variable_in_a_typed_key_stays_as_it_is_written_and_the_others_resolve
 
     assert values["random_seed"] == "${oc.env:SEED}"
     assert values["task"]["epochs"] == 10
-    assert values["verbose"] == "console"
+    assert values["verbose"] == "auto"
     assert config.random_seed == 7
 
 

@@ -28,10 +28,11 @@ ALLOWED = {
     "hpo.data": set[str](),
     "hpo.init": set[str](),
     "hpo.models": set[str](),
+    "hpo.progress": set[str](),
     "hpo.recording": set[str](),
     "hpo.trial": {"hpo.recording.protocol"},
     "hpo.training": {"hpo.trial.protocol", "hpo.recording.protocol", "hpo.data.protocol"},
-    "hpo.experiment": {"hpo.trial.metadata", "hpo.trial.outcome"},
+    "hpo.experiment": {"hpo.trial.metadata", "hpo.trial.outcome", "hpo.progress"},
     "hpo.search": {"hpo.experiment", "hpo.trial"},
     # the stream that they are, the sweeper's class to know whether it drives, and, under another one, the checks
     # that it would have made
@@ -45,7 +46,7 @@ ALLOWED = {
 ALLOWED_LATE = {
     "hpo.command": {"hpo.search.single", "hpo.trial.attempt"},
     "hpo.resolvers": {"hpo.experiment"},
-    "hpo.status": {"hpo.experiment.lock", "hpo.experiment.retrain"},
+    "hpo.status": {"hpo.experiment.lock", "hpo.experiment.retrain", "hpo.progress"},
 }
 
 

@@ -16,6 +16,7 @@ from hpo.experiment import sqlite
 from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.experiment import Experiment
+from hpo.experiment.summary import summary
 from hpo.overrides import encode
 from hpo.records import Ended, Event, State, TrialSpec, Value
 from hpo.search.check import read_checked_space
@@ -69,6 +70,7 @@ class ForeignSweep:
         preflight(config, loader, stream, replace(space, fixed=tuple(self._given.values())), source)
         self._experiment: Experiment | None = Experiment(config, source)
         self._experiment.say_what_starts(config)
+        self._experiment.shown.expect(config.hydra.sweeper.get("n_trials"))
         if space.parameters and str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
             self._experiment.say(
                 "hydra/sweeper=basic runs what the command line lists, and nothing of search_space"
@@ -123,7 +125,7 @@ class ForeignSweep:
             experiment.close(State.WAITING, f"interrupted by {type(error).__name__}" if error else None)
         else:
             experiment.close(State.COMPLETE if progress.num_complete else State.FAIL)
-        show(progress.summary())
+        show(summary(experiment, can_resume=False))
         return progress.num_complete > 0
 
 

@@ -40,8 +40,13 @@ class Center(Enum):
 
 
 class Verbose(Enum):
-    """What the terminal shows: a line per trial event, or the summary alone."""
+    """What the terminal shows: a table that is kept up to date, a line per trial event, or the summary alone.
 
+    `auto` is the table on a terminal, and lines elsewhere.
+    """
+
+    auto = "auto"
+    progress = "progress"
     console = "console"
     silent = "silent"
 
@@ -225,8 +230,9 @@ class RunConfig:
     name: str | None = None
     tags: list[str] = field(default_factory=list)
     notes: str | None = None
-    # what the terminal shows: console or silent
-    verbose: Verbose = Verbose.console
+    # what the terminal shows: progress (a live table), console (lines), silent (the summary alone), or auto: the
+    # table on a terminal, and lines elsewhere
+    verbose: Verbose = Verbose.auto
     # show the space, the first proposals and the directory; start nothing
     dry_run: bool = False
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
@@ -17,8 +19,17 @@ from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.records import State
 from hpo.saved import SavedExperiment, SavedTrial
 from hpo.stored import problem_of_study
+from hpo.terminal import flush, show
 
-_USAGE = "usage: python -m hpo.status DIR, DIR being <experiment_dir>/experiment_<experiment_id>"
+if TYPE_CHECKING:
+    from hpo.progress.snapshot import Snapshot
+
+_USAGE = (
+    "usage: python -m hpo.status DIR [--watch [SECONDS]], DIR being <experiment_dir>/experiment_<experiment_id>\n"
+    "--watch follows it until it ends, or Ctrl-C"
+)
+_WATCH = "--watch"
+_PERIOD_S = 1.0
 _MAX_TRIALS = 20
 
 
@@ -43,13 +54,7 @@ def describe(directory: Path) -> str:
     paths = ExperimentPaths.of(experiment.directory)
     trials = experiment.trials
     holder = holder_of(paths.lock)
-    state = experiment.state
-    if holder is None and state is State.RUNNING:
-        said = "not running: its scheduler died"
-    elif holder is not None:
-        said = f"running: {holder}"
-    else:
-        said = state.value
+    said = _said(experiment, holder)
     tally = Counter(trial.state for trial in trials)
     lines = [
         f"experiment {experiment.experiment_id}: {said}",
@@ -65,21 +70,77 @@ def describe(directory: Path) -> str:
     lines += _listed("unfinished", [_progress(trial) for trial in trials if not trial.state.is_finished])
     lines += _listed("failed", [f"{each.trial_id}: {each.reason}" for each in trials if each.state is State.FAIL])
     if holder is None:
-        lines.append(f"  continue it: {resume_command(experiment.directory)}")
+        is_over = experiment.state is State.COMPLETE
+        command = resume_command(experiment.directory)
+        lines.append(
+            f"  go on with more trials: {command} total_trials=..." if is_over else f"  continue it: {command}"
+        )
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print it; exits with status 2 where there is no experiment."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if len(given) != 1 or given[0] in ("-h", "--help"):
-        print(_USAGE)
-        sys.exit(0 if given in (["-h"], ["--help"]) else 2)
+def table(directory: Path) -> str:
+    """The table that a terminal shows while the experiment runs; nothing where its database cannot be read."""
+    from hpo.progress import watch
+
     try:
-        print(describe(Path(given[0])))
+        return f"{watch.table(_snapshot(directory, watch.num_shown())[0])}\n\n"
+    except ExperimentError:
+        return ""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print it, or follow it; exits with status 2 where there is no experiment."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given in (["-h"], ["--help"]):
+        print(_USAGE)
+        sys.exit(0)
+    directory, period_s = _parsed(given)
+    try:
+        told = describe(directory)
+        if period_s is not None:
+            from hpo.progress.watch import follow
+
+            follow(lambda num_running: _snapshot(directory, num_running), period_s)
+            told = describe(directory)
+        show(table(directory) + told)
     except HpoError as error:
         print(f"hpo: {error}", file=sys.stderr)
         sys.exit(2)
+    flush()
+
+
+def _parsed(given: list[str]) -> tuple[Path, float | None]:
+    """The directory, and the seconds between two looks where it is followed. Exits when it is anything else."""
+    directories = [text for text in given[:1] if not text.startswith("-")]
+    rest = given[1:]
+    if directories and rest[:1] in ([], [_WATCH]) and len(rest) <= 2:
+        try:
+            seconds = float(rest[1]) if len(rest) == 2 else _PERIOD_S
+        except ValueError:
+            seconds = -1.0
+        if math.isfinite(seconds) and seconds > 0.0:
+            return Path(directories[0]), seconds if rest else None
+    print(_USAGE)
+    sys.exit(2)
+
+
+def _snapshot(directory: Path, num_running: int) -> tuple[Snapshot, bool]:
+    """How the experiment stands, and whether nobody is at work on it."""
+    from hpo.experiment.lock import holder_of
+    from hpo.progress.saved import snapshot_of
+
+    experiment = SavedExperiment.open(directory)
+    holder = holder_of(ExperimentPaths.of(experiment.directory).lock)
+    said = "" if holder is not None else _said(experiment, holder)
+    taken = snapshot_of(experiment.directory, said=said, is_running=holder is not None, max_running=num_running)
+    return taken, holder is None
+
+
+def _said(experiment: SavedExperiment, holder: str | None) -> str:
+    state = experiment.state
+    if holder is None and state is State.RUNNING:
+        return "not running: its scheduler died"
+    return f"running: {holder}" if holder is not None else state.value
 
 
 def _total(experiment: SavedExperiment) -> str:
@@ -113,9 +174,11 @@ def _progress(trial: SavedTrial) -> str:
         metadata = json.loads(TrialPaths(trial.directory).metadata.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return f"{trial.trial_id} {trial.state.value}: its directory has no metadata"
+    at = metadata["checkpoint_iteration"]
     return (
         f"{trial.trial_id} {trial.state.value}: attempt {metadata['attempt']}, logged to iteration "
-        f"{metadata['log_iteration']}, checkpoint of iteration {metadata['checkpoint_iteration']}"
+        f"{metadata['log_iteration']}, {f'checkpoint of iteration {at}' if at else 'no checkpoint'}"
+        + (f": {trial.reason}" if trial.reason else "")
     )
 
 

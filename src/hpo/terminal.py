@@ -8,6 +8,8 @@ import sys
 from typing import TextIO
 
 _STDOUT, _STDERR = 1, 2
+# terminals without a cursor that can be moved, and those of which nothing is known
+_CANNOT_MOVE = ("", "dumb", "unknown")
 
 
 def open_what_is_closed() -> None:
@@ -19,6 +21,15 @@ def open_what_is_closed() -> None:
         sys.stdout = os.fdopen(_STDOUT, "w", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(_STDERR, "w", closefd=False)
+
+
+def is_live() -> bool:
+    """Whether standard output is a terminal on which lines can be drawn again."""
+    try:
+        is_terminal = sys.stdout.isatty() and os.isatty(sys.stdout.fileno())
+    except (OSError, ValueError):  # a stream without a descriptor, or closed
+        return False
+    return is_terminal and os.environ.get("TERM", "") not in _CANNOT_MOVE
 
 
 def show(text: str) -> None:

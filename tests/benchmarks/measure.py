@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import shutil
 import sqlite3
 import statistics
@@ -49,15 +51,35 @@ def command(folder: Path, *overrides: str) -> list[str]:
     ]
 
 
-def run_hpo(folder: Path, *overrides: str) -> Times:
+def run_hpo(folder: Path, *overrides: str, on_a_terminal: bool = False) -> Times:
     """Run the command in `folder` and read its times from the state database."""
     begun = time.time()
-    subprocess.run(command(folder, *overrides), check=True, cwd=folder, stdout=subprocess.DEVNULL)
+    if on_a_terminal:
+        run_on_a_terminal(command(folder, *overrides), folder)
+    else:
+        subprocess.run(command(folder, *overrides), check=True, cwd=folder, stdout=subprocess.DEVNULL)
     exited = time.time()
     rows = query(folder, "SELECT started_at, ended_at, metrics FROM trials ORDER BY number")
     shutil.rmtree(folder / "experiments")
     started, ended, metrics = zip(*rows, strict=True)
     return Times(begun, [*map(_seconds, started)], [*map(_seconds, ended)], list(metrics), exited)
+
+
+def run_on_a_terminal(arguments: Sequence[str], folder: Path) -> None:
+    """Run a command whose standard output is a terminal that shows whatever comes at once."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    with subprocess.Popen(arguments, cwd=folder, stdout=theirs, env=environment) as process:
+        os.close(theirs)
+        try:
+            while os.read(ours, 1 << 16):
+                pass
+        except OSError:  # nobody has the other end open any more
+            pass
+        finally:
+            os.close(ours)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, list(arguments))
 
 
 def query(folder: Path, sql: str) -> list[tuple[str, ...]]:

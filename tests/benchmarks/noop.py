@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.benchmarks.measure import NUM_RUNS, median, run_hpo, run_python, scratch, show, verdict
+from tests.benchmarks.measure import NUM_RUNS, Times, median, run_hpo, run_python, scratch, show, verdict
 
 NUM_TRIALS = 100
 
@@ -29,11 +29,12 @@ optuna.create_study(storage="sqlite:///study.db")
 
 
 def main() -> None:
-    ours, theirs, our_starts, their_starts = [], [], [], []
+    ours, shown, theirs, our_starts, their_starts = [], [], [], [], []
     for _ in range(NUM_RUNS):
         with scratch() as folder:
             theirs.append(float(json.loads(run_python(folder, _ASK_AND_TELL)[1])))
             ours.append(_hpo_trial(folder, our_starts))
+            shown.append(_hpo_trial_on_a_terminal(folder))
         with scratch() as folder:
             their_starts.append(run_python(folder, _IMPORT_AND_CREATE)[0])
     show(
@@ -42,6 +43,8 @@ def main() -> None:
             ("hpo, ms a trial after the first", f"{median(ours) * 1e3:.1f}"),
             ("Optuna's ask and tell on SQLite, ms a trial", f"{median(theirs) * 1e3:.1f}"),
             ("ratio", verdict(median(ours) / median(theirs), 1.0)),
+            ("hpo with the live table on a terminal, ms a trial", f"{median(shown) * 1e3:.1f}"),
+            ("ratio to hpo without it", verdict(median(shown) / median(ours), 1.1)),
             ("hpo, s from the command to the first trial's start", f"{median(our_starts):.2f}"),
             ("importing Hydra and Optuna and creating the study, s", f"{median(their_starts):.2f}"),
             ("ratio", verdict(median(our_starts) / median(their_starts), 1.5)),
@@ -52,6 +55,15 @@ def main() -> None:
 def _hpo_trial(folder: Path, starts: list[float]) -> float:
     times = run_hpo(folder, "+experiment=noop", f"total_trials={NUM_TRIALS}", "concurrent_trials=2")
     starts.append(min(times.started) - times.command)
+    return _a_trial(times)
+
+
+def _hpo_trial_on_a_terminal(folder: Path) -> float:
+    overrides = ("+experiment=noop", f"total_trials={NUM_TRIALS}", "concurrent_trials=2", "verbose=progress")
+    return _a_trial(run_hpo(folder, *overrides, on_a_terminal=True))
+
+
+def _a_trial(times: Times) -> float:
     return (max(times.ended) - min(times.ended)) / (NUM_TRIALS - 1)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.experiment.scheduler_log import LOGGER, SchedulerLog
+from hpo.experiment.scheduler_log import LOGGER, TRIALS, SchedulerLog
 
 
 @pytest.mark.parametrize("silent", [False, True])
@@ -25,6 +25,28 @@ def test_the_file_gets_every_line_and_the_terminal_plain_ones_unless_silent(
     ]
     printed = capsys.readouterr().out.splitlines()
     assert printed == (["trial 0000 FAIL: ä"] if silent else ["trial 0000 started", "trial 0000 FAIL: ä"])
+
+
+def test_beside_a_table_the_terminal_shows_warnings_and_what_is_of_no_trial(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warned: list[str] = []
+    has_table = True
+    log = SchedulerLog(tmp_path / "log", silent=False, has_table=lambda: has_table, warn=warned.append)
+    TRIALS.info("trial 0000 started")
+    TRIALS.warning("trial %s FAIL", "0000")
+    LOGGER.info("the search ends")
+    has_table = False
+    TRIALS.info("trial 0001 started")
+    with log.silenced():
+        TRIALS.warning("nothing")
+        LOGGER.warning("nothing")
+    log.close()
+    TRIALS.warning("late")
+
+    assert capsys.readouterr().out.splitlines() == ["trial 0000 FAIL", "the search ends", "trial 0001 started"]
+    assert len((tmp_path / "log").read_text().splitlines()) == 4
+    assert warned == ["trial 0000 FAIL"]
 
 
 def test_what_optuna_says_goes_into_the_file(tmp_path: Path) -> None:

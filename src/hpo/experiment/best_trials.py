@@ -34,6 +34,7 @@ class BestTrials:
         self._overrides: dict[int, tuple[str, ...]] = {}
         # each member's part of the file: a large set changes with every other trial
         self._written: dict[int, str] = {}
+        self._commands: dict[int, str] = {}
 
     def prepared(self, spec: TrialSpec) -> None:
         """Keep what a trial is composed with, until it has ended and is not among the best."""
@@ -49,11 +50,16 @@ class BestTrials:
         self._written = {
             member: self._written.get(member) or self._rendered(member, trial) for member, trial in best.items()
         }
+        self._commands = {member: text for member, text in self._commands.items() if member in best}
         if len(self._objectives) == 1:
             replace_text(self._paths.best_trial, self._written[number])
         else:
             replace_text(self._paths.best_trials, "".join(self._written.values()))
         return True
+
+    def command(self, number: int) -> str | None:
+        """What trains one of the best trials again."""
+        return self._commands.get(number)
 
     def _rendered(self, number: int, trial: TrialProgress) -> str:
         entry = self._entry(number, trial)
@@ -78,6 +84,7 @@ class BestTrials:
             "checkpoint": str(checkpoint) if checkpoint else None,
         }
         command = self._launch.command(self._overrides.pop(number), self._num_threads)
+        self._commands[number] = command
         return {
             **without_passwords(entry),
             "command": Verbatim(command),

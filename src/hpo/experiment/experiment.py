@@ -12,7 +12,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from hpo.config import Verbose
 from hpo.devices import cuda_devices, num_threads
 from hpo.experiment.best_trials import BestTrials
 from hpo.experiment.checks import check_config
@@ -24,7 +23,8 @@ from hpo.experiment.mending import mend_results
 from hpo.experiment.progress import Progress
 from hpo.experiment.provenance import collect_in_background
 from hpo.experiment.rebuilding import open_state_db
-from hpo.experiment.scheduler_log import LOGGER, SchedulerLog
+from hpo.experiment.scheduler_log import LOGGER, TRIALS
+from hpo.experiment.shown import Shown
 from hpo.faults import reach
 from hpo.objectives import objective_values, objectives
 from hpo.opened import note_opened
@@ -76,10 +76,10 @@ class Experiment:
             row = self._provenance.row(values, self.objectives)
             self._db, self._said_of_db = open_state_db(paths, row, earlier)
             self._known = self._db.trials()
-            self._log = SchedulerLog(paths.log, silent=config.verbose == Verbose.silent)
+            self.progress = Progress(paths, self.objectives, self._source)
+            self.shown = Shown(config, paths, self.objectives, self.progress)
             undo.pop_all()
         note_opened(paths.root)
-        self.progress = Progress(paths, self.objectives, self._source)
         self._best = BestTrials(paths, self.objectives, config, self.fixed_overrides())
         self._seed = config.random_seed
         self._has_replicates = config.num_replicates > 1
@@ -90,6 +90,12 @@ class Experiment:
     def has_test(self) -> bool:
         """Whether data may be held back on which the best trial is evaluated once."""
         return self._has_test_task and self._source is not None and self._source.has_test is not False
+
+    @property
+    def retrain_command(self) -> str | None:
+        """What trains the best trial by the first objective again; None as long as there is none."""
+        best = self.progress.best()
+        return self._best.command(best) if best is not None else None
 
     def fixed_overrides(self) -> tuple[str, ...]:
         """What every trial of this experiment must be composed with, as Hydra overrides."""
@@ -128,7 +134,7 @@ class Experiment:
 
     def make_up(self, events: Iterable[Event], tested: Ended | None) -> None:
         """Put into the state database what it lacks of a trial that the study knows, without a word."""
-        with self._log.silenced():
+        with self.shown.log.silenced():
             for event in events:
                 self.record(event)
             if tested is not None:
@@ -159,7 +165,7 @@ class Experiment:
         self._db.end_trial(ended)
         self.progress.waiting(spec, name)
         level, line = self.progress.ended(ended, with_params=True)
-        LOGGER.log(level if is_shown else logging.DEBUG, line)
+        TRIALS.log(level if is_shown else logging.DEBUG, line)
 
     def trial(self, number: int) -> TrialPaths:
         return self.paths.trial(self.progress.trial_id(number))
@@ -168,17 +174,14 @@ class Experiment:
         """Keep an event. Raises ObjectiveError when a report or a complete trial lacks an objective."""
         if isinstance(event, Started):
             self._db.start_trial(event)
-            LOGGER.info(self.progress.started(event))
         elif isinstance(event, Resumed):
             self.flush()
             self._db.cut_reports(event, self.reports_on_disk(event.number, event.replicate, event.step))
-            LOGGER.info(self.progress.resumed(event))
         elif isinstance(event, Report):
             self._reports.append(event)
             objective_values(self.objectives, event.metrics)
         elif isinstance(event, ReplicateEnded):
             self._db.add_replicate(event)
-            LOGGER.info(self.progress.replicate_ended(event))
         else:
             if event.state is State.COMPLETE:
                 objective_values(self.objectives, event.metrics)
@@ -188,7 +191,8 @@ class Experiment:
             self._db.end_trial(event)
             if event.state is State.FAIL_RECOVERABLE:
                 self._db.end_attempt(event)
-            LOGGER.log(*self.progress.ended(event))
+        self.shown.event(event)
+        if isinstance(event, Ended):
             self._note_best(event)
         self.flush_if_due()
 
@@ -247,9 +251,10 @@ class Experiment:
         self.abandon()
 
     def abandon(self) -> None:
-        """Let go of what could not be closed, and of the lock."""
-        self._log.close()
+        """Let go of what could not be closed, of the lock, and of the terminal; once more does no harm."""
+        self.shown.log.close()
         self._lock.release()
+        self.shown.close()
 
     def _note_best(self, ended: Ended) -> None:
         if not ended.state.is_finished:
@@ -265,10 +270,11 @@ class Experiment:
             self._fixed[key] = value
 
     def say_what_starts(self, config: DictConfig, capacity: int | None = None) -> None:
-        """The first line of mp.log and of the terminal, and what must be said of the data.
+        """The first line of mp.log and of the terminal, and what must be said of the data; the table begins.
 
         `capacity` is how many trials the launcher can run at a time, where it has a limit of its own.
         """
+        self.shown.begin(config.total_trials)
         LOGGER.info(
             "experiment %s %s %s: %s trial%s, %s at a time%s",
             self.paths.experiment_id,

@@ -14,6 +14,7 @@ from hpo.experiment.pareto import ParetoSet
 from hpo.objectives import Objective, spread_name
 from hpo.overrides import encode
 from hpo.paths import ExperimentPaths
+from hpo.progress.snapshot import Best, Standing
 from hpo.records import DataSource, Ended, ReplicateEnded, Resumed, Started, State, TrialSpec, Value
 
 _SHOWN_DIGITS = 5
@@ -129,6 +130,16 @@ class Progress:
             f"{tally[State.COMPLETE]} complete, {tally[State.FAIL]} failed, {pruned} pruned"
             + (f", {again} to be tried again" if again else "")
         )
+
+    def standing(self) -> Standing:
+        """The counts and the best trial; any thread may ask."""
+        number, objective = self.best(), self._objectives[0]
+        best = None
+        if number is not None:
+            value = self._value(number, objective)
+            num_pareto = len(self._pareto.numbers) if len(self._objectives) > 1 else 1
+            best = Best(self.trial_id(number), objective.name, value, num_pareto)
+        return Standing(dict(self._tally), best)
 
     def params(self, number: int) -> Mapping[str, Value]:
         return self._trials[number].params

@@ -37,7 +37,9 @@ class Leaving:
 
     def found(self, obstacle: Obstacle, reason: str) -> None:
         """A trial has met an obstacle; the first one is the one that is told."""
-        error = DiskError(reason) if obstacle is Obstacle.DISK else MisfitError(f"{reason.rstrip('.')}.\n{_MISFIT}")
+        error = (
+            DiskError(reason) if obstacle is Obstacle.DISK else MisfitError(f"{reason.rstrip('.')}.\n{_MISFIT}")
+        )
         self._error = self._error or error
 
     def heed(self) -> None:

@@ -14,6 +14,7 @@ from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
 from hpo.experiment.earlier import check_no_search, check_same_training, check_study, find_earlier
+from hpo.experiment.experiment import Experiment
 from hpo.interrupts import heeding_signals
 from hpo.search.budget import Budget, Limits
 from hpo.search.constraint_check import Constraints
@@ -61,7 +62,7 @@ def run_single(config: DictConfig) -> None:
         check_study(earlier)
         check_same_training(earlier, config, source)
     check(config)
-    with opened(config, source, earlier) as experiment, _training_on_terminal(config):
+    with opened(config, source, earlier) as experiment, _training_on_terminal(config, experiment):
         stream = InlineStream(config, experiment.paths)
         study = method.study(experiment.objectives, experiment.paths.study_db, experiment.paths.experiment_id)
         try:
@@ -85,10 +86,11 @@ def run_single(config: DictConfig) -> None:
 
 
 @contextmanager
-def _training_on_terminal(config: DictConfig) -> Iterator[None]:
-    """Show the lines of train.log as well, unless silent."""
+def _training_on_terminal(config: DictConfig, experiment: Experiment) -> Iterator[None]:
+    """Show the lines of train.log as well, unless silent; beside a table those alone that warn."""
     logger = logging.getLogger("hpo.train")
     handler = TerminalHandler()
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or not experiment.shown.has_table)
     if config.verbose != Verbose.silent:
         logger.addHandler(handler)
     try:

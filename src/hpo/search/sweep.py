@@ -23,7 +23,8 @@ from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
 from hpo.experiment.earlier import Earlier, check_same_training, check_study, find_earlier
 from hpo.experiment.experiment import Experiment
-from hpo.experiment.retrain import paused, resume_command
+from hpo.experiment.retrain import paused
+from hpo.experiment.summary import summary
 from hpo.interrupts import heeding_signals
 from hpo.objectives import objectives
 from hpo.records import DataSource, State
@@ -99,7 +100,7 @@ def sweep(
             # before the experiment is: trials that still run are part of it
             with _closing(stream):
                 _run(config, method, stream, experiment)
-    finish(experiment)
+    finish(experiment, None if method.planned.is_all else method.planned.total_trials)
 
 
 def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experiment) -> None:
@@ -108,6 +109,7 @@ def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experim
             "pruner: without effect here, since this launcher tells nothing before a trial has ended; "
             "hydra/launcher=local and in_process do"
         )
+    experiment.shown.expect(method.planned.total_trials)
     for said in method.said(config.total_trials, config.num_replicates):
         experiment.say(said)
     fixed = (*method.space.fixed, *experiment.fixed_overrides())
@@ -170,7 +172,7 @@ def opened(
         with suppress(OSError, OperationalError):
             experiment.close(State.WAITING, str(told))
         experiment.abandon()
-        show(experiment.progress.summary())
+        show(summary(experiment, can_resume=False))  # the error says it
         raise paused(told, experiment.paths.root) from error
     except (HpoError, HydraException, OmegaConfBaseException) as error:
         if experiment is not None:
@@ -180,9 +182,11 @@ def opened(
     except BaseException as error:
         if experiment is not None:
             experiment.close(State.WAITING, f"interrupted by {str(error) or type(error).__name__}")
-            show(experiment.progress.summary())
-            show(f"continue it: {resume_command(experiment.paths.root)}")
+            show(summary(experiment, is_interrupted=True))
         raise
+    finally:
+        if experiment is not None:
+            experiment.abandon()
 
 
 def _place_of(error: OSError | OperationalError, experiment: Experiment) -> Path:
@@ -190,8 +194,11 @@ def _place_of(error: OSError | OperationalError, experiment: Experiment) -> Path
     return Path(os.fsdecode(name)) if name else experiment.paths.root
 
 
-def finish(experiment: Experiment) -> None:
-    """Show the summary; exit with status 1 when no trial completed."""
-    show(experiment.progress.summary())
+def finish(experiment: Experiment, total_trials: int | None = None) -> None:
+    """Show the summary; exit with status 1 when no trial completed.
+
+    `total_trials` is how many trials there were to be, where there could be more.
+    """
+    show(summary(experiment, total_trials=total_trials))
     if not experiment.progress.num_complete:
         raise NoneCompleted
