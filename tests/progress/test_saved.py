@@ -135,7 +135,7 @@ def test_status_prints_the_table_and_the_words(made: Path) -> None:
     assert max(map(len, lines[:8])) <= 100
     assert any(line.split()[:2] == ["trial", "epoch"] or line.split()[:1] == ["trial"] for line in lines)
     assert "\x1b" not in done.stdout
-    assert lines[-1].startswith("  continue it: python -m hpo.resume ")
+    assert lines[-1].startswith("  go on with more trials: python -m hpo.resume ")
 
 
 def test_a_database_that_is_damaged_is_told_in_words_alone(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_following_what_is_over_ends_at_once(made: Path) -> None:
     done = status(made, "--watch", "100")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "continue it:" in done.stdout
+    assert "go on with more trials:" in done.stdout
 
 
 @pytest.fixture
