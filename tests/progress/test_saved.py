@@ -107,6 +107,19 @@ def test_a_running_trial_has_what_it_reported_and_what_it_logged_since(tmp_path:
     assert len(snapshot_of(directory, said="", is_running=True, max_running=0).running) == 0
 
 
+def test_of_a_scheduler_that_died_the_time_ends_with_what_it_wrote_last(tmp_path: Path) -> None:
+    directory = make_experiment(tmp_path, 12, num_reports=2, num_running=2)
+    ((began, ended),) = sql(directory, _TIMES)
+    sql(directory, "UPDATE experiments SET started_at = (SELECT min(started_at) FROM trials)")
+
+    taken = snapshot_of(directory, said="", is_running=False, max_running=10)
+
+    assert isinstance(began, int)
+    assert isinstance(ended, int)
+    assert (taken.elapsed_s, taken.time) == (pytest.approx(ended - began, abs=2), pytest.approx(ended, abs=2))
+    assert taken.num_running == 2
+
+
 def test_the_newest_warning_is_the_last_of_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert newest_warning(log) is None
@@ -200,6 +213,10 @@ def search(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[bytes
         process.communicate()
 
 
+_TIMES = (
+    "SELECT CAST(strftime('%s', min(started_at)) AS INTEGER), CAST(strftime('%s', max(ended_at)) AS INTEGER) "
+    "FROM trials"
+)
 _SEARCH = ("+task.x=range(0,4)", "search_algo=grid")
 _TASK = """
 import os, time

@@ -29,6 +29,7 @@ _LOG_TIME = "%Y-%m-%d %H:%M:%S,%f"
 _OF_THIS = "experiment_id = :experiment_id"
 _EXPERIMENT = f"SELECT config, optim_metrics, best_trials, started_at, ended_at FROM experiments WHERE {_OF_THIS}"
 _COUNTS = f"SELECT state, count(*) FROM trials WHERE {_OF_THIS} GROUP BY state"
+_LAST_END = f"SELECT max(ended_at) FROM trials WHERE {_OF_THIS}"
 _BEST = f"SELECT trial_id, metrics FROM trials WHERE {_OF_THIS} AND number IN (SELECT value FROM json_each(:best))"
 _RUNNING = (
     f"SELECT number, trial_id, host, pid, device, started_at FROM trials WHERE {_OF_THIS} AND state = 'RUNNING' "
@@ -80,7 +81,8 @@ class _Reader:
         began = _seconds(experiment["started_at"])
         ended = _seconds(experiment["ended_at"])
         total = config.get("total_trials")
-        until = self._now if is_running or ended is None else ended
+        # of a scheduler that died, the last that it wrote
+        until = self._now if is_running else ended or _seconds(self._rows(_LAST_END)[0][0]) or began or self._now
         return Snapshot(
             experiment_id=self._paths.experiment_id,
             directory=str(self._paths.root),
@@ -94,7 +96,7 @@ class _Reader:
             num_running=counts.get(State.RUNNING, 0),
             ended=tuple(_ended(row) for row in self._rows(_ENDED, limit=_MAX_ENDED)),
             warning=newest_warning(self._paths.log),
-            time=self._now,
+            time=until,
             num_replicates=num_replicates,
         )
 
