@@ -319,3 +319,14 @@ def test_of_a_study_that_named_no_sampler_the_earlier_trials_have_an_unknown_one
     make().note_sampler("grid")
 
     assert load().user_attrs[SAMPLERS] == ["unknown", "grid"]
+
+
+def test_a_study_that_goes_on_with_another_sampler_knows_the_one_before(make: Make) -> None:
+    before = []
+    for name in ("tpe", "tpe", "random"):
+        study = make()
+        study.note_sampler(name)
+        before.append(study.earlier_sampler)
+        study.close()
+
+    assert before == [None, None, "tpe"]

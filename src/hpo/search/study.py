@@ -80,6 +80,8 @@ class Study:
         )
         self._trials: dict[int, optuna.Trial] = {}
         self._known_attributes: dict[int, frozenset[str]] = {}
+        # what proposed before, where that was another one
+        self.earlier_sampler: str | None = None
         self._file = StudyFile(path, name, self._study.directions) if path else None
         if self._file:
             self._take_up(self._file)
@@ -96,7 +98,7 @@ class Study:
     def note_sampler(self, name: str) -> None:
         """Keep what proposes from now on: what trials can tell depends on whether it follows their results."""
         if self._file:
-            self._file.note_sampler(name)
+            self.earlier_sampler = self._file.note_sampler(name)
 
     def canonical(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """Values by key, some of which may be missing, as a trial's params would have them."""

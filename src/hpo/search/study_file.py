@@ -52,12 +52,14 @@ class StudyFile:
         self._study_attributes = dict(self.attributes)
         self._reports: list[dict[str, Any]] = []
 
-    def note_sampler(self, name: str) -> None:
-        """Add a sampler to those that the study names, unless it is the last of them."""
+    def note_sampler(self, name: str) -> str | None:
+        """Add a sampler to those that the study names, unless it is the last of them; the one that was, if so."""
         earlier = ["unknown"] if self.found else []
         noted = list(self._storage.get_study_user_attrs(self._study_id).get(SAMPLERS, earlier))
-        if name not in noted[-1:]:
-            self._storage.set_study_user_attr(self._study_id, SAMPLERS, [*noted, name])
+        if name in noted[-1:]:
+            return None
+        self._storage.set_study_user_attr(self._study_id, SAMPLERS, [*noted, name])
+        return noted[-1] if noted else None
 
     def add(self, trial: FrozenTrial) -> None:
         """Add a trial that has been proposed, with its parameters."""

@@ -21,7 +21,7 @@ from hpo.errors import DiskError, HpoError, MisfitError
 from hpo.experiment.checks import check_budgets, check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
-from hpo.experiment.earlier import Earlier, check_same_training, check_study, find_earlier
+from hpo.experiment.earlier import Earlier, check_same_training, check_study, find_earlier, spelled_change
 from hpo.experiment.experiment import Experiment
 from hpo.experiment.retrain import paused
 from hpo.experiment.summary import summary
@@ -114,6 +114,8 @@ def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experim
         experiment.say(said)
     fixed = (*method.space.fixed, *experiment.fixed_overrides())
     study = method.study(experiment.objectives, experiment.paths.study_db, experiment.paths.experiment_id)
+    if study.earlier_sampler is not None:
+        experiment.say(f"changed: {spelled_change('sampler', study.earlier_sampler, method.choice.name)}")
     try:
         left = reconcile(study, experiment, fixed)
         search = Search(
