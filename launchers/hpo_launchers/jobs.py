@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
 from collections.abc import Mapping
@@ -13,8 +14,11 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from omegaconf import Container, DictConfig, OmegaConf, flag_override, open_dict
 
+from hpo.errors import ConfigError
 from hpo.overrides import encode
 from hpo.records import TrialSpec, Value
+from hpo.resources import NOTHING, Need, is_constant, need_of
+from hpo_launchers import execution
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -68,6 +72,9 @@ class Composer:
         self._master = master
         self._templates: dict[tuple[tuple[str, ...], ...], _Template] = {}
         self._is_group: dict[str, bool] = {}
+        self._has_needs = execution.is_run_config(master)
+        # of templates whose jobs all need the same, by the identity of what is pickled
+        self._needs: dict[int, Need] = {}
 
     def job(self, spec: TrialSpec) -> Job:
         options = {key: value for key, value in spec.params.items() if self._names_group(key.lstrip("+"))}
@@ -79,6 +86,13 @@ class Composer:
                 overrides = tuple(text for text in spec.overrides if not _is_for_hydra(text))
                 return Job(spec.number, template.pickled, spec.subdir, values, overrides)
         return Job(spec.number, _pickled(self._compose(spec.overrides)), spec.subdir)
+
+    def need(self, job: Job) -> Need:
+        """What a job holds while it runs. Raises ConfigError for what nothing can be."""
+        if not self._has_needs:
+            return NOTHING
+        known = self._needs.get(id(job.template))
+        return need_of(job.config()) if known is None else known
 
     def _names_group(self, key: str) -> bool:
         if "." in key or not _is_plain(key):
@@ -92,7 +106,11 @@ class Composer:
         added = {key: value for key, value in spec.params.items() if key.startswith("+") and key not in options}
         name = (spec.fixed, encode(options), tuple(added))
         if name not in self._templates:
-            self._templates[name] = _Template(self._compose((*spec.fixed, *encode(options), *encode(added))))
+            config = self._compose((*spec.fixed, *encode(options), *encode(added)))
+            self._templates[name] = template = _Template(config)
+            with contextlib.suppress(ConfigError):  # which each of its jobs raises
+                if self._has_needs and is_constant(config):
+                    self._needs[id(template.pickled)] = need_of(config)
         return self._templates[name]
 
     def _compose(self, overrides: tuple[str, ...]) -> DictConfig:

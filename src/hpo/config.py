@@ -91,6 +91,23 @@ class CheckpointEvery:
 
 
 @dataclass
+class ResourcesPerTrial:
+    """What a trial holds while it runs; it starts when that is free. null: it takes turns with the others.
+
+    A value may be an interpolation (`gpus: ${model_config.num_gpus}`): each trial then has its own.
+    """
+
+    # CPU cores, which no other trial runs on
+    cpus: int | None = None
+    # GPUs: a whole number, or a part of one (0.25: up to four trials on one); 0: none
+    gpus: float | None = None
+    # memory on each of its GPUs in MB, as nvidia-smi counts it; without `gpus` on one, which trials share
+    gpu_memory_mb: float | None = None
+    # memory of the host in MB: trials that run reserve no more than there is; nobody is kept from using more
+    memory_mb: float | None = None
+
+
+@dataclass
 class RunConfig:
     """Everything that an experiment is made of; `search_space` holds what its trials vary."""
 
@@ -214,9 +231,11 @@ class RunConfig:
     failure_window: int = 20
     # the search ends when its first so many trials all fail in the same way; null never does
     fail_fast_trials: int | None = 3
-    # trials that run at the same time
+    # trials that run at the same time, at most
     concurrent_trials: int = 2
-    # CPU threads of a trial: auto (cores / concurrent_trials) or a number
+    # what each of them holds: fewer run where that is not there for all
+    resources_per_trial: ResourcesPerTrial = field(default_factory=ResourcesPerTrial)
+    # CPU threads of a trial: auto (resources_per_trial.cpus, or cores / concurrent_trials) or a number
     threads_per_trial: Any = "auto"
 
     # --- the experiment ---

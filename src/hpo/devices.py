@@ -34,8 +34,11 @@ def cuda_devices(device: str, dev: Path = Path("/dev")) -> tuple[str, ...]:
 
 
 def num_threads(config: DictConfig, earlier: int | None = None) -> int:
-    """The CPU threads of a trial: as given, as they were, or an equal share of the cores this process may use."""
+    """The CPU threads of a trial: as given, as many as it has cores of its own, as they were, or an equal share of
+    the cores that this process may use."""
     given = config.threads_per_trial
+    if given == AUTO and config.resources_per_trial.cpus is not None:
+        given = config.resources_per_trial.cpus
     if given == AUTO and earlier is not None:
         given = earlier
     if given == AUTO:

@@ -7,6 +7,7 @@ HpoError
 │   └── TargetError      a `_target_` that may not run, or does not import
 ├── ExperimentError      the experiment directory: unwritable, full, or there already
 ├── DiskError            a disk that got full or read-only while an experiment ran, which pauses
+├── DeviceError          a GPU that fell out while an experiment ran that needs it, which pauses
 ├── DataError            no data, or not what it should be
 ├── ObjectiveError       an optim_metric that the trials do not produce
 └── TrialError           a task that does not keep the task's contract
@@ -56,6 +57,10 @@ class ExperimentError(HpoError):
 
 class DiskError(HpoError, OSError):
     """A disk takes no more: the experiment pauses, and the process exits with status 75."""
+
+
+class DeviceError(HpoError):
+    """A GPU fell out without which trials cannot go on: the experiment pauses; the exit status is 75."""
 
 
 class DataError(HpoError):

@@ -53,6 +53,10 @@ class Stop(StrEnum):
         return self if earlier is None or self is Stop.LEAVE else earlier
 
 
+BEFORE_ITS_START = "the search ended before it started"
+"""The reason of a trial that nobody let begin."""
+
+
 @dataclass(frozen=True)
 class TrialSpec:
     """What a launcher needs to run one trial.
@@ -124,6 +128,7 @@ class Obstacle(Enum):
 
     DISK = "the disk takes no more"
     MISFIT = "a checkpoint is of another training than the one that the code and the data describe now"
+    DEVICES = "a device fell out that a trial cannot do without"
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from hpo_launchers import _hydra, execution
 from hpo_launchers.jobs import Job
 from hpo_launchers.local import _blob, _lifeline, _plain_job
 from hpo_launchers.local._channel import ChannelLink, Returned, receive_files
+from hpo_launchers.local._place import Place
 
 _FLUSH_TIMEOUT_S = 30.0
 DUMP_SIGNAL = signal.SIGUSR2
@@ -52,7 +53,7 @@ class Order:
     """What one trial is told; its job's template travels in a file of its own, which jobs share."""
 
     job: Job
-    environment: Mapping[str, str]
+    place: Place
 
 
 def main(fds: list[int]) -> None:
@@ -75,7 +76,7 @@ def run(fds: list[int]) -> int:
     link = ChannelLink(connection)
     current_link.set(link)
     order: Order = pickle.loads(_read_and_close(files[0]))
-    os.environ.update(order.environment)
+    _take(order.place)
     if len(files) > 1:  # another template than the one that was guessed
         loaded = _loaded(surroundings, _read_and_close(files[1]))
     try:
@@ -146,6 +147,13 @@ def _settle(surroundings: Surroundings) -> None:
     # a crash in C leaves the Python lines that led to it
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=True)
+
+
+def _take(place: Place) -> None:
+    """Run where the launcher says; what this process starts does as well."""
+    os.environ.update(place.environment)
+    if place.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, place.cores)
 
 
 def _write_into(directory: Path) -> None:

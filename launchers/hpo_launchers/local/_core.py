@@ -13,11 +13,14 @@ import cloudpickle
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hpo.devices import cuda_devices
 from hpo.errors import ConfigError
+from hpo.resources import is_constant, need_of
 from hpo_launchers import _hydra, execution
 from hpo_launchers.jobs import Composer
 from hpo_launchers.local._child import Surroundings
+from hpo_launchers.local._machine import find_machine, host_memory_mb, own_cores
+from hpo_launchers.local._packing import Machine, ResourcePool
+from hpo_launchers.local._placing import Placing, most_at_once
 from hpo_launchers.local._preload import modules_for
 from hpo_launchers.local._processes import Processes
 from hpo_launchers.local._stream import LocalStream
@@ -36,8 +39,12 @@ def open_stream(
     start_method: str,
     preload: list[str],
     stop_timeout_s: float,
+    devices: DictConfig | None = None,
 ) -> LocalStream:
-    """Start the server, and return the stream, which is closed when `owner` or this process comes to its end."""
+    """Start the server, and return the stream, which is closed when `owner` or this process comes to its end.
+
+    Raises ConfigError for what cannot be, and for trials that need more than there is.
+    """
     if start_method not in _START_METHODS:
         raise ConfigError(
             f"hydra.launcher.start_method={start_method} is not known; allowed are {' and '.join(_START_METHODS)}"
@@ -46,14 +53,16 @@ def open_stream(
         raise ConfigError(
             f"hydra.launcher.concurrency (concurrent_trials) must be at least 1 but got {concurrency}"
         )
+    capacity = concurrency or len(own_cores())
+    placing, capacity = _placing(config, devices, capacity)
     is_forking = start_method == "forkserver"
     modules = [*modules_for(config), *preload] if is_forking else []
     stream = LocalStream(
         Composer(context.config_loader, config),
         lambda: Processes(modules, is_forking=is_forking),
         lambda wants_result: _surroundings(context, task_function, config, wants_result),
-        capacity=concurrency or num_cores(),
-        environments=_environments(config),
+        placing,
+        capacity=capacity,
         stop_timeout_s=stop_timeout_s,
     )
     # Hydra tells a launcher when to begin, and never when its sweep is over
@@ -87,13 +96,16 @@ def _surroundings(
     return pickle.dumps(surroundings, protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def _environments(config: DictConfig) -> list[dict[str, str]]:
-    """What trials take turns on: the CUDA devices, one for each trial; a foreign application's see all."""
+def _placing(config: DictConfig, devices: DictConfig | None, limit: int) -> tuple[Placing, int]:
+    """Where trials run, and how many at a time, at most `limit`; those of a foreign application see every GPU."""
     if not execution.is_run_config(config):
-        return [{}]
-    return [{"CUDA_VISIBLE_DEVICES": name} for name in cuda_devices(config.device) or ("",)]
-
-
-def num_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return Placing(Machine(own_cores(), host_memory_mb()), names_gpus=False), limit
+    need = need_of(config)
+    uses_resources = not (need.is_nothing and is_constant(config))
+    machine, probe, environment = find_machine(config.device, devices, uses_resources=uses_resources)
+    problem = ResourcePool(machine).fits_ever(need)
+    if problem is not None:
+        raise ConfigError(problem)
+    placing = Placing(machine, probe, names_gpus=True, environment=environment)
+    # trials whose needs differ wait in line, so that a small one finds the place that a large one leaves
+    return placing, most_at_once(machine, need, limit) if is_constant(config) else limit

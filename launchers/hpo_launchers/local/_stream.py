@@ -7,17 +7,19 @@ import math
 import selectors
 import signal
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hpo.records import Ended, Event, Started, State, Stop, TrialSpec
+from hpo.errors import ConfigError
+from hpo.records import BEFORE_ITS_START, Ended, Event, Obstacle, Started, State, Stop, TrialSpec
 from hpo.search.stream import Hear
 from hpo_launchers import execution
 from hpo_launchers.jobs import Composer, Job
 from hpo_launchers.local._channel import Returned
 from hpo_launchers.local._child import Order, unpickled
+from hpo_launchers.local._place import Place
+from hpo_launchers.local._placing import Placing
 from hpo_launchers.local._pool import Pool, TrialProcess
 from hpo_launchers.local._processes import Processes, ServerDied
 
@@ -29,6 +31,8 @@ _MAX_SPARES = 6
 # of a trial that is ended by force: for its stack, and for what it does when it is asked to terminate
 _DUMP_S = 0.2
 _TERMINATE_S = 2.0
+# between two looks at what is used of the devices, where that matters
+_LOOK_S = 1.0
 _SERVER_DIED = "the server that trials are forked from died"
 
 
@@ -37,7 +41,6 @@ class _Trial:
     """A trial that runs, in a process of the pool."""
 
     number: int
-    environment: Mapping[str, str]
     process: TrialProcess
     ended: Ended | None = None
     returned: Returned | None = None
@@ -49,23 +52,23 @@ class _Trial:
 
 
 class LocalStream:
-    """A hpo.search.stream.Stream; `environments` are what trials take turns on."""
+    """A hpo.search.stream.Stream; a trial starts when there is a place for it, and fewer than `capacity` run."""
 
     def __init__(
         self,
         composer: Composer,
         open_processes: Callable[[], Processes],
         surroundings: Callable[[bool], bytes],
+        placing: Placing,
         *,
         capacity: int,
-        environments: Sequence[Mapping[str, str]],
         stop_timeout_s: float,
     ) -> None:
         self.capacity = capacity
         self._composer = composer
-        self._environments = environments
+        self._placing = placing
+        self._next_look = 0.0
         self._stop_timeout_s = stop_timeout_s
-        self._queue: deque[Job] = deque()
         self._stopped: dict[int, Stop] = {}
         self._running: dict[int, _Trial] = {}
         self._events: list[Event] = []
@@ -86,15 +89,24 @@ class LocalStream:
 
     def submit(self, spec: TrialSpec) -> None:
         """Raises what Hydra raises for overrides that do not compose."""
-        self._queue.append(self._composer.job(spec))
-        self._fill()
+        job = self._composer.job(spec)
+        try:
+            problem = self._placing.add(job, self._composer.need(job))
+        except ConfigError as error:
+            problem = str(error)
+        if problem is not None:
+            self._end_in_line(Ended(job.number, State.FAIL, reason=problem))
+        else:
+            self._fill()
 
     def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._hurry_leavers()
-        while self._running and not self._events:
+        self._look_if_due()
+        while (self._running or self._placing) and not self._events:
             left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
-            self._poll(left_s)
+            self._poll(self._until_next_look(left_s))
+            self._look_if_due()
             if left_s == 0.0:
                 break
         events, self._events = self._events, []
@@ -102,9 +114,11 @@ class LocalStream:
             hear(event)
 
     def stop(self, number: int, why: Stop) -> None:
-        if number in self._running and all(job.number != number for job in self._queue):
+        if self._placing.withdraw(number):
+            self._end_in_line(Ended(number, why.state, reason=BEFORE_ITS_START))
+        elif number in self._running:
             self._running[number].process.reader.stop(why)
-        else:  # the process of an earlier job of that number may still be leaving
+        else:
             self._stopped[number] = why.after(self._stopped.get(number))
 
     def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
@@ -118,7 +132,7 @@ class LocalStream:
 
     def close(self) -> None:
         """Let leave what is leaving, ask what runs to terminate, kill what does not, and stop the server."""
-        self._queue.clear()
+        self._placing.clear()
         try:
             for trial in self._running.values():
                 if trial.told_at is None:
@@ -141,10 +155,39 @@ class LocalStream:
             self._poll(left_s)
 
     def _fill(self) -> None:
-        while self._queue and len(self._running) < self.capacity:
-            if self._queue[0].number in self._running:
-                return  # a second job of a trial that is still leaving
-            self._start(self._queue.popleft())
+        if self._placing.must_look and len(self._placing):
+            self._look()
+        while len(self._running) < self.capacity:
+            # a second job of a trial waits until the first has left
+            found = self._placing.next(lambda job: job.number not in self._running)
+            if found is None:
+                return
+            self._start(*found)
+
+    def _until_next_look(self, left_s: float | None) -> float | None:
+        if not self._placing.must_look:
+            return left_s
+        until_s = max(0.0, self._next_look - time.monotonic())
+        return until_s if left_s is None else min(left_s, until_s)
+
+    def _look_if_due(self) -> None:
+        if self._placing.must_look and time.monotonic() >= self._next_look:
+            self._hurry_leavers()
+            self._look()
+            self._fill()
+
+    def _look(self) -> None:
+        """See what is used of the devices; end what ran on one that fell out, and what cannot do without it."""
+        self._next_look = time.monotonic() + _LOOK_S
+        for number, reason in self._placing.look({pid: number for number, pid in self.pids.items()}).items():
+            self.kill(number, reason, State.FAIL_RECOVERABLE)
+        for job, reason in self._placing.stranded():
+            self._end_in_line(Ended(job.number, State.WAITING, reason=reason, obstacle=Obstacle.DEVICES))
+
+    def _end_in_line(self, ended: Ended) -> None:
+        """The end of a trial that never started."""
+        result = execution.failed_return(RuntimeError(ended.reason)) if self._pool.wants_results else None
+        self._events.append(replace(ended, result=result))
 
     def _hurry_leavers(self) -> None:
         now = time.monotonic()
@@ -157,19 +200,14 @@ class LocalStream:
                 trial.terminate_at = math.inf
                 trial.process.signal(signal.SIGTERM)
 
-    def _start(self, job: Job) -> None:
-        environment = self._least_used()
+    def _start(self, job: Job, place: Place) -> None:
         process, template = self._pool.take(job.template)
-        process.give(Order(replace(job, template=b""), environment), template)
-        trial = _Trial(job.number, environment, process)
+        process.give(Order(replace(job, template=b""), place), template)
+        trial = _Trial(job.number, process)
         self._running[job.number] = trial
         self._selector.register(process.reader, selectors.EVENT_READ, trial)
         if job.number in self._stopped:
             process.reader.stop(self._stopped.pop(job.number))
-
-    def _least_used(self) -> Mapping[str, str]:
-        used = [trial.environment for trial in self._running.values()]
-        return min(self._environments, key=used.count)
 
     def _poll(self, timeout_s: float | None) -> None:
         for key, _ in self._selector.select(timeout_s):
@@ -237,6 +275,7 @@ class LocalStream:
         self._unwatch(trial)
         self._pool.forget(trial.process)
         trial.process.close()
+        self._placing.release(trial.number)
         del self._running[trial.number]
 
 

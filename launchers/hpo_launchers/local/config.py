@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
+
+
+@dataclass
+class DevicesConf:
+    """What of this machine trials may use; null is all that this process may."""
+
+    # CPU cores: how many, or a list of their numbers
+    cores: Any = None
+
+    # the host's memory, in MB
+    memory_mb: float | None = None
+
+    # GPUs as CUDA_VISIBLE_DEVICES spells them, each with its memory in MB: `{"0": 24000, "1": 24000}`. Nobody is
+    # asked how much of that is free, as with those that are found
+    gpus: dict[str, float] | None = None
 
 
 @dataclass
@@ -23,6 +39,9 @@ class LocalLauncherConf:
 
     # seconds between asking the trials that still run to terminate and killing them
     stop_timeout_s: float = 2.0
+
+    # what of this machine trials may use
+    devices: DevicesConf = field(default_factory=DevicesConf)
 
 
 ConfigStore.instance().store(

@@ -14,6 +14,7 @@ from hpo.devices import cuda_devices
 from hpo.errors import ConfigError
 from hpo.keys import nearest
 from hpo.objectives import objectives
+from hpo.resources import need_of
 from hpo.targets import check_targets
 
 # key -> the smallest value allowed
@@ -69,6 +70,7 @@ def check_config(config: DictConfig) -> None:
         raise ConfigError(
             f"experiment_id={config.experiment_id!r} must be a plain file name: letters, digits, '.', '_' and '-'"
         )
+    need_of(config)
     cuda_devices(config.device)
     objectives(config)
     check_targets(config)

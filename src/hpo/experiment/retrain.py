@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from hpo.disk import FULL
-from hpo.errors import DiskError
+from hpo.errors import DeviceError, DiskError
 from hpo.resolved import without_passwords
 from hpo.search_path import PRIMARY_PATH
 
@@ -35,6 +35,7 @@ _OF_THE_SEARCH = frozenset(
         "pruner",
         "resume",
         "recoverable_errors",
+        "resources_per_trial",
         "retry_delay_s",
         "run_task",
         "search_algo",
@@ -103,6 +104,14 @@ def paused(error: DiskError, directory: Path) -> DiskError:
     """The same error, saying how the experiment goes on."""
     remedy = "make room" if error.errno in FULL or error.errno is None else "make it writable"
     return DiskError(f"{error}.\nThe experiment waits: {remedy}, and continue it: {resume_command(directory)}")
+
+
+def waiting(error: DeviceError, directory: Path) -> DeviceError:
+    """The same error, saying how the experiment goes on."""
+    return DeviceError(
+        f"{error}.\nThe experiment waits: when the device is back, or with other needs, "
+        f"continue it: {resume_command(directory)}"
+    )
 
 
 def _path(override: str) -> tuple[str, str]:

@@ -13,11 +13,11 @@ from omegaconf.errors import OmegaConfBaseException
 from hpo import interrupts
 from hpo.errors import HpoError
 from hpo.experiment.experiment import Experiment
-from hpo.records import Ended, Event, State, Stop, TrialSpec
+from hpo.records import BEFORE_ITS_START, Ended, Event, State, Stop, TrialSpec
 from hpo.search.on_disk import events_on_disk
 from hpo.search.stream import Hear
 from hpo.trial import outcome
-from hpo.trial.attempt import BEFORE_ITS_START, RUN_TEST
+from hpo.trial.attempt import RUN_TEST
 from hpo.trial.metadata import Metadata
 
 

@@ -35,6 +35,7 @@ _OF_THE_EXPERIMENT = frozenset(
             "resume",
         ),
         *("total_trials", "concurrent_trials", "search_space", "optim_metrics", "device"),
+        "resources_per_trial",
         *("num_replicates", "combine_replicates"),
         *("pruner", "search_algo", "try_defaults_first", "duplicates", "grid_bins", "enqueue"),
         *("stall_timeout_s", "max_retries", "retry_delay_s", "recoverable_errors"),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Set
 
 from hpo import interrupts
-from hpo.errors import DiskError, HpoError, MisfitError
+from hpo.errors import DeviceError, DiskError, HpoError, MisfitError
 from hpo.interrupts import Stopped
 from hpo.records import Ended, Event, Obstacle, Stop
 from hpo.search.stream import Stream
@@ -37,15 +37,12 @@ class Leaving:
 
     def found(self, obstacle: Obstacle, reason: str) -> None:
         """A trial has met an obstacle; the first one is the one that is told."""
-        error = (
-            DiskError(reason) if obstacle is Obstacle.DISK else MisfitError(f"{reason.rstrip('.')}.\n{_MISFIT}")
-        )
-        self._error = self._error or error
+        self._error = self._error or _error_of(obstacle, reason)
 
     def heed(self) -> None:
         """Ask what runs to leave, when there is reason to; once it has, or takes too long, raise that reason.
 
-        Raises Stopped after a signal, DiskError or MisfitError when a trial has met an obstacle.
+        Raises Stopped after a signal; DiskError, MisfitError or DeviceError when a trial has met an obstacle.
         """
         number = interrupts.requested()
         if number is not None and self._have_left(
@@ -84,3 +81,9 @@ class Leaving:
                 "the checkpoints that they have"
             )
         return is_late or not self._running
+
+
+def _error_of(obstacle: Obstacle, reason: str) -> HpoError:
+    if obstacle is Obstacle.MISFIT:
+        return MisfitError(f"{reason.rstrip('.')}.\n{_MISFIT}")
+    return DiskError(reason) if obstacle is Obstacle.DISK else DeviceError(reason)

@@ -17,13 +17,13 @@ from sqlalchemy.exc import OperationalError
 
 from hpo.disk import disk_error, is_of_a_disk
 from hpo.ending import NoneCompleted
-from hpo.errors import DiskError, HpoError, MisfitError
+from hpo.errors import DeviceError, DiskError, HpoError, MisfitError
 from hpo.experiment.checks import check_budgets, check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
 from hpo.experiment.earlier import Earlier, check_same_training, check_study, find_earlier, spelled_change
 from hpo.experiment.experiment import Experiment
-from hpo.experiment.retrain import paused
+from hpo.experiment.retrain import paused, waiting
 from hpo.experiment.summary import summary
 from hpo.interrupts import heeding_signals
 from hpo.objectives import objectives
@@ -176,6 +176,11 @@ def opened(
         experiment.abandon()
         show(summary(experiment, can_resume=False))  # the error says it
         raise paused(told, experiment.paths.root) from error
+    except DeviceError as error:
+        assert experiment is not None
+        experiment.close(State.WAITING, str(error))
+        show(summary(experiment, can_resume=False))  # the error says it
+        raise waiting(error, experiment.paths.root) from error
     except (HpoError, HydraException, OmegaConfBaseException) as error:
         if experiment is not None:
             state = State.WAITING if isinstance(error, MisfitError) else State.FAIL

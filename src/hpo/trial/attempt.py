@@ -20,7 +20,7 @@ from hpo.faults import reach
 from hpo.objectives import objective_values, objectives
 from hpo.paths import TrialPaths
 from hpo.recording.protocol import Recorder
-from hpo.records import Ended, Obstacle, Started, State, TrialInfo
+from hpo.records import BEFORE_ITS_START, Ended, Obstacle, Started, State, TrialInfo
 from hpo.resolved import plain, to_json, to_yaml
 from hpo.trial import outcome
 from hpo.trial.handle import TrialHandle
@@ -44,9 +44,6 @@ CHECK_TASK = "check_task"
 
 RUN_CHECK = f"++run_task={CHECK_TASK}"
 """The override that selects it."""
-
-BEFORE_ITS_START = "the search ended before it started"
-"""The reason of a trial that nobody let begin."""
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
