@@ -149,3 +149,12 @@ def hang_in_every_way(config: DictConfig) -> None:
     subprocess.Popen(["sleep", "600"])
     Path(config.ready).write_text(str(os.getpid()))
     ctypes.PyDLL(None).sleep(600)
+
+
+def say_where_and_wait(_: DictConfig) -> None:
+    """Reports its cores, and its GPUs as they are named to it."""
+    where = {f"core {core}": 1.0 for core in os.sched_getaffinity(0)}
+    gpus = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
+    report(1, **where, **{f"gpu {name}": 1.0 for name in gpus if name})
+    while not current_link.get().stop_requested():
+        time.sleep(0.001)

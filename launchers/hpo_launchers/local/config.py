@@ -20,7 +20,7 @@ class DevicesConf:
 
     # GPUs as CUDA_VISIBLE_DEVICES spells them, each with its memory in MB: `{"0": 24000, "1": 24000}`. Nobody is
     # asked how much of that is free, as with those that are found
-    gpus: dict[str, float] | None = None
+    gpus: Any = None
 
 
 @dataclass
