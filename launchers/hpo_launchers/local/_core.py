@@ -19,7 +19,7 @@ from hpo_launchers import _hydra, execution
 from hpo_launchers.jobs import Composer
 from hpo_launchers.local._child import Surroundings
 from hpo_launchers.local._machine import find_machine, host_memory_mb, own_cores
-from hpo_launchers.local._packing import Machine, ResourcePool
+from hpo_launchers.local._packing import Machine
 from hpo_launchers.local._placing import Placing, most_at_once
 from hpo_launchers.local._preload import modules_for
 from hpo_launchers.local._processes import Processes
@@ -100,12 +100,14 @@ def _placing(config: DictConfig, devices: DictConfig | None, limit: int) -> tupl
     """Where trials run, and how many at a time, at most `limit`; those of a foreign application see every GPU."""
     if not execution.is_run_config(config):
         return Placing(Machine(own_cores(), host_memory_mb()), names_gpus=False), limit
-    need = need_of(config)
-    uses_resources = not (need.is_nothing and is_constant(config))
+    need = need_of(config) if is_constant(config) else None
+    uses_resources = need is None or not need.is_nothing
     machine, probe, environment = find_machine(config.device, devices, uses_resources=uses_resources)
-    problem = ResourcePool(machine).fits_ever(need)
+    placing = Placing(machine, probe, names_gpus=True, environment=environment)
+    if need is None:
+        # they differ, and wait in line, so that a small one finds the place that a large one leaves
+        return placing, limit
+    problem = placing.problem(need)
     if problem is not None:
         raise ConfigError(problem)
-    placing = Placing(machine, probe, names_gpus=True, environment=environment)
-    # trials whose needs differ wait in line, so that a small one finds the place that a large one leaves
-    return placing, most_at_once(machine, need, limit) if is_constant(config) else limit
+    return placing, most_at_once(machine, need, limit)

@@ -79,10 +79,12 @@ def _cores(given: Any) -> tuple[int, ...]:
     return named
 
 
-def _described_gpus(given: Mapping[Any, Any]) -> tuple[Gpu, ...]:
+def _described_gpus(given: Any) -> tuple[Gpu, ...]:
+    if not isinstance(given, dict):
+        raise ConfigError(f"{_KEY}.gpus={given} must name each GPU with its memory in MB: {{GPU-1f2e: 24000}}")
     for name, memory_mb in given.items():
-        if not memory_mb > 0:
-            raise ConfigError(f"{_KEY}.gpus.{name}={spelled(memory_mb)} must be its memory in MB, above 0")
+        if isinstance(memory_mb, bool) or not isinstance(memory_mb, int | float) or not memory_mb > 0:
+            raise ConfigError(f"{_KEY}.gpus.{name}={memory_mb} must be its memory in MB, above 0")
     return tuple(Gpu(str(name), memory_mb, str(name).startswith("MIG-")) for name, memory_mb in given.items())
 
 

@@ -69,12 +69,13 @@ class Placing:
         has_gpus = any(each.gpus for each in self._pool.placed.values())
         return self._probe is not None and (has_gpus or len(self._line) > 0)
 
-    def add(self, job: Job, need: Need) -> str | None:
-        """Let a job wait for its place; or why it will never have one here."""
-        problem = self._whole.fits_ever(need)
-        if problem is None:
-            self._line.add(job, need)
-        return problem
+    def problem(self, need: Need) -> str | None:
+        """Why nobody who needs that will ever have a place here; None when somebody may."""
+        return self._whole.fits_ever(need)
+
+    def add(self, job: Job, need: Need) -> None:
+        """Let a job wait for its place."""
+        self._line.add(job, need)
 
     def next(self, is_ready: Callable[[Job], bool]) -> tuple[Job, Place] | None:
         """The next job that is ready and has a place now."""

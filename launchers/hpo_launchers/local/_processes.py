@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -104,3 +105,13 @@ class Processes:
 def _absolute(path: list[str]) -> list[str]:
     """sys.path as it reads in a process that may be elsewhere."""
     return [entry or str(Path.cwd()) for entry in path]
+
+
+def spelled_exit(code: int) -> str:
+    """How a process ended, by its exit code as subprocess has it."""
+    if code >= 0:
+        return f"exited with status {code}"
+    try:
+        return f"killed by signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"killed by signal {-code}"

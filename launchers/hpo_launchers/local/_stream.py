@@ -21,7 +21,7 @@ from hpo_launchers.local._child import Order, unpickled
 from hpo_launchers.local._place import Place
 from hpo_launchers.local._placing import Placing
 from hpo_launchers.local._pool import Pool, TrialProcess
-from hpo_launchers.local._processes import Processes, ServerDied
+from hpo_launchers.local._processes import Processes, ServerDied, spelled_exit
 
 _KILL_TIMEOUT_S = 10.0
 # a trial whose end is told may still flush what it has; one that hangs then would hold its slot for ever
@@ -90,14 +90,15 @@ class LocalStream:
     def submit(self, spec: TrialSpec) -> None:
         """Raises what Hydra raises for overrides that do not compose."""
         job = self._composer.job(spec)
-        try:
-            problem = self._placing.add(job, self._composer.need(job))
-        except ConfigError as error:
-            problem = str(error)
-        if problem is not None:
-            self._end_in_line(Ended(job.number, State.FAIL, reason=problem))
-        else:
+        problem = self._problem(job)
+        if problem is None:
+            self._placing.add(job, self._composer.need(job))
             self._fill()
+        else:
+            self._end_in_line(Ended(job.number, State.FAIL, reason=problem))
+
+    def problem(self, spec: TrialSpec) -> str | None:
+        return self._problem(self._composer.job(spec))
 
     def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -164,6 +165,12 @@ class LocalStream:
                 return
             self._start(*found)
 
+    def _problem(self, job: Job) -> str | None:
+        try:
+            return self._placing.problem(self._composer.need(job))
+        except ConfigError as error:
+            return str(error)
+
     def _until_next_look(self, left_s: float | None) -> float | None:
         if not self._placing.must_look:
             return left_s
@@ -229,7 +236,7 @@ class LocalStream:
             trials = {trial.process.key: trial for trial in self._running.values()}
             for process, code in gone:
                 if process.key in trials:
-                    self._end(trials[process.key], f"its process died: {_spelled(code)}")
+                    self._end(trials[process.key], f"its process died: {spelled_exit(code)}")
         self._fill()
 
     def _read(self, trial: _Trial) -> None:
@@ -287,12 +294,3 @@ def _result(returned: Returned | None, ended: Ended) -> Any:
         return unpickled(returned.result)
     except Exception as error:
         return execution.failed_return(TypeError(f"the job's return value cannot be read here: {error!r}"))
-
-
-def _spelled(code: int) -> str:
-    if code >= 0:
-        return f"exited with status {code}"
-    try:
-        return f"killed by signal {-code} ({signal.Signals(-code).name})"
-    except ValueError:
-        return f"killed by signal {-code}"

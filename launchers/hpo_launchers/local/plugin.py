@@ -16,7 +16,7 @@ from hpo_launchers.local import config as config
 
 
 class LocalLauncher(Launcher):
-    """A fresh process for each trial; implements Hydra's Launcher and hpo.search.stream.Stream."""
+    """A fresh process for each trial; implements Hydra's Launcher, and Stream and Placing of hpo.search.stream."""
 
     def __init__(self, **options: Any) -> None:
         self._options = options
@@ -36,6 +36,9 @@ class LocalLauncher(Launcher):
     @property
     def capacity(self) -> int:
         return self._stream.capacity
+
+    def problem(self, spec: TrialSpec) -> str | None:
+        return self._stream.problem(spec)
 
     def submit(self, spec: TrialSpec) -> None:
         self._stream.submit(spec)

@@ -19,6 +19,7 @@ from hpo.errors import ConfigError
 from hpo.overrides import encode
 from hpo.records import DataSource, State, TrialSpec, Value
 from hpo.search.configured import configured_value
+from hpo.search.needs import check_needs
 from hpo.search.origin import file_of, option_of
 from hpo.search.stream import Stream, the_end
 from hpo.search.tree import Parameter, SearchSpace
@@ -35,6 +36,8 @@ def preflight(
     source: DataSource | None,
 ) -> None:
     """Raise ConfigError for what would make every trial fail; it names the key, and the file that has it."""
+    values = _values_of_the_space(config, space)
+    check_needs(config, launcher, space, values)
     found = {"data_source": source.name, "data_digest": source.digest} if source else {}
     with tempfile.TemporaryDirectory(prefix="hpo-check-") as folder:
         # what is printed goes into a log there
@@ -42,7 +45,7 @@ def preflight(
         overrides = (
             *space.fixed,
             *(f"++{override}" for override in encode(found)),
-            *encode(_values_of_the_space(config, space)),
+            *encode(values),
             *encode({"hydra.sweep.dir": folder}),
             RUN_CHECK,
         )

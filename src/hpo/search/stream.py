@@ -42,6 +42,14 @@ class Stream(Protocol):
         """End what still runs, and wait until it has."""
 
 
+@runtime_checkable
+class Placing(Protocol):
+    """A stream that gives trials what they need of a machine, and knows what there is."""
+
+    def problem(self, spec: TrialSpec) -> str | None:
+        """Why a trial could never run, whatever ends; None when it could."""
+
+
 def the_end(stream: Stream) -> Ended:
     """Wait until the only trial that runs has ended."""
     ends: list[Ended] = []

@@ -102,7 +102,9 @@ def running(folder: Path, *overrides: str) -> Iterator[Trials]:
 
 @needs_two_cores
 def test_each_trial_runs_on_cores_of_its_own(tmp_path: Path) -> None:
-    with running(tmp_path, "resources_per_trial.cpus=1", f"hydra.launcher.devices.cores={list(CORES[:2])}") as trials:
+    with running(
+        tmp_path, "resources_per_trial.cpus=1", f"hydra.launcher.devices.cores={list(CORES[:2])}"
+    ) as trials:
         assert trials._launcher.capacity == 2
         for number in range(3):
             trials.submit(number)
@@ -197,7 +199,9 @@ def test_a_trial_that_fits_nowhere_fails_with_what_there_is(tmp_path: Path) -> N
         (["hydra.launcher.devices.gpus={a:-1}"], r"devices.gpus.a=-1 must be its memory in MB"),
     ],
 )
-def test_what_can_never_be_is_an_error_before_the_start(tmp_path: Path, overrides: list[str], problem: str) -> None:
+def test_what_can_never_be_is_an_error_before_the_start(
+    tmp_path: Path, overrides: list[str], problem: str
+) -> None:
     with pytest.raises(ConfigError, match=problem), running(tmp_path, *overrides):
         pass
 
