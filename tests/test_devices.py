@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from hpo.devices import cuda_devices
+from hpo.devices import cuda_devices, num_threads
 from hpo.errors import ConfigError
+from tests.conftest import Compose
 
 
 @pytest.fixture
@@ -52,3 +54,14 @@ def test_cuda_where_there_is_none_and_an_unknown_device_are_errors(
         cuda_devices("cuda", tmp_path)
     with pytest.raises(ConfigError, match="'gpu' is not known; allowed are auto, cpu and cuda"):
         cuda_devices("gpu", tmp_path)
+
+
+def test_threads_are_as_given_or_the_cores_of_a_trial_or_as_they_were_or_a_share(compose_run: Compose) -> None:
+    share = compose_run("concurrent_trials=1")
+    own = compose_run("concurrent_trials=1", "resources_per_trial.cpus=7")
+    given = compose_run("threads_per_trial=3", "resources_per_trial.cpus=7")
+
+    assert num_threads(share) == len(os.sched_getaffinity(0))
+    assert num_threads(share, earlier=5) == 5
+    assert num_threads(own, earlier=5) == 7
+    assert num_threads(given) == 3

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from hpo.config import CheckpointEvery
+from hpo.config import CheckpointEvery, ResourcesPerTrial
 from hpo.errors import ConfigError, TargetError
 from hpo.experiment.checks import check_budgets, check_config
 
@@ -87,6 +87,36 @@ def test_the_smallest_that_makes_sense_passes(quadratic: Make, key: str, value: 
 def test_checkpoints_in_between_are_refused_where_none_is_kept(quadratic: Make) -> None:
     with pytest.raises(ConfigError, match=r"checkpoint_every\.seconds=60\.0 leaves no checkpoint"):
         check_config(quadratic(keep_n_checkpoints=0, checkpoint_every=CheckpointEvery(seconds=60.0)))
+
+
+@pytest.mark.parametrize(
+    ("resources", "complaint"),
+    [
+        ({"cpus": 0}, "resources_per_trial.cpus=0 must be a whole number of at least 1, or null"),
+        ({"cpus": -2}, "resources_per_trial.cpus=-2 must be a whole number of at least 1, or null"),
+        ({"gpus": 1.5}, "resources_per_trial.gpus=1.5 must be a whole number, or a part of one GPU from 1/1000"),
+        ({"gpus": -1.0}, "resources_per_trial.gpus=-1 must be a whole number, or a part of one GPU"),
+        ({"gpus": 0.0001}, "resources_per_trial.gpus=0.0001 must be a whole number, or a part of one GPU"),
+        ({"gpus": float("nan")}, "resources_per_trial.gpus=nan must be a finite number, or null"),
+        ({"gpu_memory_mb": 0.0}, "resources_per_trial.gpu_memory_mb=0 must be above 0, or null"),
+        ({"gpu_memory_mb": float("inf")}, "resources_per_trial.gpu_memory_mb=inf must be a finite number"),
+        ({"memory_mb": -1.0}, "resources_per_trial.memory_mb=-1 must be above 0, or null"),
+        ({"gpus": 0.0, "gpu_memory_mb": 9.0}, "gpu_memory_mb=9 is on no GPU with resources_per_trial.gpus=0"),
+    ],
+    ids=str,
+)
+def test_a_resource_that_nothing_can_be_is_named_with_what_is_allowed(
+    quadratic: Make, resources: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_config(quadratic(resources_per_trial=ResourcesPerTrial(**resources)))
+
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize("gpus", [None, 0.0, 0.001, 1 / 3, 1.0, 8.0])
+def test_parts_of_a_gpu_and_whole_ones_pass(quadratic: Make, gpus: float | None) -> None:
+    check_config(quadratic(resources_per_trial=ResourcesPerTrial(cpus=1, gpus=gpus, memory_mb=0.5)))
 
 
 def test_targets_are_checked_as_well(quadratic: Make) -> None:
