@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hpo.errors import ConfigError
 
 AUTO, CPU, CUDA = "auto", "cpu", "cuda"
+OWN_CORES = "${resources_per_trial.cpus}"
+"""The threads_per_trial of trials that differ in their cores."""
 
 
 def cuda_devices(device: str, dev: Path = Path("/dev")) -> tuple[str, ...]:
@@ -44,3 +46,9 @@ def num_threads(config: DictConfig, earlier: int | None = None) -> int:
     if given == AUTO:
         return max(1, len(os.sched_getaffinity(0)) // int(config.concurrent_trials))
     return int(given)
+
+
+def have_own_threads(config: DictConfig) -> bool:
+    """Whether each trial has as many threads as it has cores, and they differ in these."""
+    is_auto = config.threads_per_trial == AUTO
+    return is_auto and OmegaConf.is_interpolation(config.resources_per_trial, "cpus")

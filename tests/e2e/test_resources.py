@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 import hpo
 from hpo.app import main
@@ -112,3 +113,14 @@ def test_cores_of_its_own_are_the_threads_of_a_trial() -> None:
     experiment = hpo.run("noop", [*QUIET, "resources_per_trial.cpus=1", "total_trials=2"])
 
     assert {trial.config["threads_per_trial"] for trial in experiment.trials} == {1}
+
+
+@pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
+def test_trials_that_differ_in_their_cores_have_as_many_threads() -> None:
+    cores = ("+task.num_cores=1", "resources_per_trial.cpus=${task.num_cores}", "task.num_cores=choice(1,2)")
+    experiment = hpo.run("noop", [*QUIET, *cores, "total_trials=6", "hydra/sweeper/sampler=random"])
+
+    threads = {trial.number: trial.config["threads_per_trial"] for trial in experiment.trials}
+    assert threads == {trial.number: trial.params["task.num_cores"] for trial in experiment.trials}
+    best = yaml.safe_load((experiment.directory / "best_trial.yaml").read_text())
+    assert best["command"].strip().endswith(f"threads_per_trial={threads[best['number']]}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig
 
 from hpo.experiment.progress import TrialProgress
@@ -21,14 +23,21 @@ class BestTrials:
     """Writes the file of an experiment's best trial; with several objectives, that of its Pareto set."""
 
     def __init__(
-        self, paths: ExperimentPaths, objectives: Sequence[Objective], config: DictConfig, shared: Sequence[str]
+        self,
+        paths: ExperimentPaths,
+        objectives: Sequence[Objective],
+        config: DictConfig,
+        shared: Sequence[str],
+        *,
+        has_own_threads: bool = False,
     ) -> None:
         """`config` is the experiment's, its threads_per_trial a number; `shared` are the overrides that the
-        experiment itself gives every trial, which another experiment gives itself."""
+        experiment itself gives every trial, which another experiment gives itself. With `has_own_threads` trials
+        differ in that number."""
         self._paths = paths
         self._objectives = tuple(objectives)
         self._launch = Launch.of(config)
-        self._num_threads: int = config.threads_per_trial
+        self._num_threads: int | None = None if has_own_threads else config.threads_per_trial
         self._shared = frozenset(shared)
         self._working_directory = str(Path.cwd())
         self._overrides: dict[int, tuple[str, ...]] = {}
@@ -83,7 +92,8 @@ class BestTrials:
             "directory": str(paths.root),
             "checkpoint": str(checkpoint) if checkpoint else None,
         }
-        command = self._launch.command(self._overrides.pop(number), self._num_threads)
+        num_threads = self._num_threads if self._num_threads is not None else _threads_of(paths)
+        command = self._launch.command(self._overrides.pop(number), num_threads)
         self._commands[number] = command
         return {
             **without_passwords(entry),
@@ -96,3 +106,10 @@ def _newest(paths: TrialPaths) -> Path | None:
     """The newest of the best checkpoints; of a trial that died while it replaced one, both are there."""
     found = paths.best_checkpoints.glob("*.pt")
     return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def _threads_of(paths: TrialPaths) -> int:
+    """The CPU threads that a trial had, by its own configuration."""
+    configured = yaml.safe_load(paths.config.read_text(encoding="utf-8"))["threads_per_trial"]
+    # where it names no cores nobody has limited it
+    return int(configured or len(os.sched_getaffinity(0)))

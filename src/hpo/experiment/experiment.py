@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from hpo.devices import cuda_devices, num_threads
+from hpo.devices import OWN_CORES, cuda_devices, have_own_threads, num_threads
 from hpo.experiment.best_trials import BestTrials
 from hpo.experiment.checks import check_config
 from hpo.experiment.directory import first_metadata, kept_directory, make_trial, new_directory, write_config
@@ -55,7 +55,10 @@ class Experiment:
         self._digest = config_hash(config)
         self._has_test_task = bool(config.test_task)
         as_they_were = earlier.config if earlier is not None else {}
+        has_own_threads = have_own_threads(config)
         self._fix(config, "threads_per_trial", num_threads(config, as_they_were.get("threads_per_trial")))
+        if has_own_threads:
+            self._fixed["threads_per_trial"] = OWN_CORES
         directory = new_directory(config) if earlier is None else kept_directory(earlier.paths)
         with directory as paths, ExitStack() as undo:
             self.paths = paths
@@ -80,7 +83,9 @@ class Experiment:
             self.shown = Shown(config, paths, self.objectives, self.progress)
             undo.pop_all()
         note_opened(paths.root)
-        self._best = BestTrials(paths, self.objectives, config, self.fixed_overrides())
+        self._best = BestTrials(
+            paths, self.objectives, config, self.fixed_overrides(), has_own_threads=has_own_threads
+        )
         self._seed = config.random_seed
         self._has_replicates = config.num_replicates > 1
         self._reports: list[Report] = []
