@@ -55,9 +55,9 @@ class Experiment:
         self._digest = config_hash(config)
         self._has_test_task = bool(config.test_task)
         as_they_were = earlier.config if earlier is not None else {}
-        has_own_threads = have_own_threads(config)
+        differs = have_own_threads(config)
         self._fix(config, "threads_per_trial", num_threads(config, as_they_were.get("threads_per_trial")))
-        if has_own_threads:
+        if differs:
             self._fixed["threads_per_trial"] = OWN_CORES
         directory = new_directory(config) if earlier is None else kept_directory(earlier.paths)
         with directory as paths, ExitStack() as undo:
@@ -83,9 +83,7 @@ class Experiment:
             self.shown = Shown(config, paths, self.objectives, self.progress)
             undo.pop_all()
         note_opened(paths.root)
-        self._best = BestTrials(
-            paths, self.objectives, config, self.fixed_overrides(), has_own_threads=has_own_threads
-        )
+        self._best = BestTrials(paths, self.objectives, config, self.fixed_overrides(), has_own_threads=differs)
         self._seed = config.random_seed
         self._has_replicates = config.num_replicates > 1
         self._reports: list[Report] = []
