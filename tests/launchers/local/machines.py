@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from hpo.resources import Need
 from hpo_launchers.local._packing import Gpu, Machine, Placement
 
-MB = st.integers(1, 24).map(lambda number: number * 1000.0)
+MB = st.sampled_from([4000.0, 8000.0, 12_000.0])
 NEEDS = st.one_of(
     st.just(Need()),
     st.builds(
         Need,
-        cpus=st.integers(0, 5),
-        gpus=st.sampled_from([None, *map(Fraction, ("0", "1/10", "1/4", "1/3", "1/2", "3/4", "1", "2", "3"))]),
-        gpu_memory_mb=st.one_of(st.just(0.0), MB),
-        memory_mb=st.one_of(st.just(0.0), MB),
+        cpus=st.sampled_from([0, 0, 0, 1, 2, 5]),
+        gpus=st.sampled_from([None, None, *map(Fraction, ("0", "1/10", "1/3", "1/2", "3/4", "1", "1", "2", "3"))]),
+        gpu_memory_mb=st.one_of(st.just(0.0), st.sampled_from([1000.0, 3000.0, 4000.0, 9000.0])),
+        memory_mb=st.one_of(st.just(0.0), st.sampled_from([1000.0, 3000.0, 4000.0, 9000.0])),
     ).filter(lambda need: need.gpus != 0 or not need.gpu_memory_mb),
 )
 

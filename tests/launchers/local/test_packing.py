@@ -218,6 +218,45 @@ def test_no_process_sees_two_mig_instances() -> None:
     assert [pool.place(number, of_gpus("1")) is not None for number in range(3)] == [True, True, False]
 
 
+def test_a_gpu_that_one_trial_has_whole_is_nobody_elses_whatever_that_says_of_it() -> None:
+    for need in (of_gpus("0.1"), Need(gpu_memory_mb=1.0), Need(), of_gpus("1")):
+        pool = ResourcePool(ONE)
+        assert pool.place(0, of_gpus("1")) is not None
+        assert pool.place(1, need) is None
+
+
+def test_what_a_trial_claims_is_left_to_it() -> None:
+    pool = ResourcePool(TWO)
+    pool.place(0, Need(2, Fraction(0), memory_mb=9000.0))
+    pool.place(1, of_gpus("0.5"))
+    claim = pool.claim(Need(3, Fraction(1), 0.0, 8000.0))
+    # free are the cores 2 and 3, the GPU 1 that nobody is on, and 7000 MB
+    assert (claim.cores, claim.gpus) == ((2, 3, 0), ("1",))
+    for need in (Need(cpus=1), Need(memory_mb=1.0), of_gpus("1")):
+        assert pool.place(9, need, claim) is None
+        assert pool.place(9, need) is not None
+        pool.release(9)
+    beside = pool.place(9, of_gpus("0.5"), claim)
+    assert beside is not None
+    assert beside.gpus == ("0",)
+
+
+def test_a_trial_that_only_wants_its_turn_claims_a_gpu_where_all_are_whole() -> None:
+    pool = ResourcePool(TWO)
+    for number in range(2):
+        pool.place(number, of_gpus("1"))
+    assert pool.claim(Need()).gpus == ("0",)
+    pool.release(0)
+    assert pool.claim(Need(cpus=4)).gpus == ()
+
+
+def test_a_trial_of_several_gpus_claims_no_mig_instance() -> None:
+    gpus = (Gpu("MIG-a", 10_000.0, is_mig=True), *TWO.gpus)
+    pool = ResourcePool(replace(TWO, gpus=gpus))
+    pool.place(0, of_gpus("1", 20_000.0))
+    assert pool.claim(of_gpus("2")).gpus == ("1", "0")
+
+
 @pytest.mark.parametrize(
     ("need", "problem"),
     [
