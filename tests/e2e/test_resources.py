@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 import hpo
-from hpo.app import main
 from hpo.errors import ConfigError, DeviceError
 from hpo.records import State
 from hpo_launchers.local import _core
 from hpo_launchers.local._packing import Gpu, Machine
 from hpo_launchers.local._placing import Look
+from tests.conftest import Cli
 
 CORES = tuple(sorted(os.sched_getaffinity(0)))
 QUIET = ("tensorboard=false", "verbose=silent", "experiment_dir=experiments")
@@ -75,15 +75,11 @@ def test_a_configured_value_that_no_trial_has_may_need_what_is_not_there() -> No
     assert [trial.state for trial in experiment.trials] == [State.COMPLETE] * 2
 
 
-def test_a_machine_that_is_too_small_is_told_with_its_key_and_what_there_is(
-    folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["+experiment=noop", *QUIET, "resources_per_trial.cpus=5000", "--multirun"]
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
+def test_a_machine_that_is_too_small_is_told_with_its_key_and_what_there_is(folder: Path, cli: Cli) -> None:
+    run = cli("+experiment=noop", *QUIET, "resources_per_trial.cpus=5000", "--multirun")
 
-    assert ended.value.code == 2
-    assert f"hpo: resources_per_trial.cpus=5000: there are {len(CORES)} cores" in capfd.readouterr().err
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == f"hpo: resources_per_trial.cpus=5000: there are {len(CORES)} cores\n"
     assert not (folder / "experiments").exists()
 
 
