@@ -76,7 +76,8 @@ def test_a_configured_value_that_no_trial_has_may_need_what_is_not_there() -> No
 
 
 def test_a_machine_that_is_too_small_is_told_with_its_key_and_what_there_is(folder: Path, cli: Cli) -> None:
-    run = cli("+experiment=noop", *QUIET, "resources_per_trial.cpus=5000", "--multirun")
+    too_many = "resources_per_trial.cpus=5000"
+    run = cli("+experiment=noop", *QUIET, too_many, "--multirun", launcher=None)
 
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == f"hpo: resources_per_trial.cpus=5000: there are {len(CORES)} cores\n"
@@ -120,3 +121,12 @@ def test_trials_that_differ_in_their_cores_have_as_many_threads() -> None:
     assert threads == {trial.number: trial.params["task.num_cores"] for trial in experiment.trials}
     best = yaml.safe_load((experiment.directory / "best_trial.yaml").read_text())
     assert best["command"].strip().endswith(f"threads_per_trial={threads[best['number']]}")
+
+
+def test_a_launcher_that_gives_no_places_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    given = ("hydra/launcher=in_process", "resources_per_trial.cpus=1", "total_trials=1")
+    experiment = hpo.run("noop", [*QUIET, *given])
+
+    said = "resources_per_trial: without effect here, it needs hydra/launcher=local"
+    assert said in (experiment.directory / "mp.log").read_text()
+    assert f"WARNING: {said}" in capfd.readouterr().out

@@ -28,6 +28,7 @@ from hpo.experiment.summary import summary
 from hpo.interrupts import heeding_signals
 from hpo.objectives import objectives
 from hpo.records import DataSource, State
+from hpo.resources import is_constant, need_of
 from hpo.search.batches import BatchStream
 from hpo.search.budget import Budget, Limits
 from hpo.search.check import read_checked_space
@@ -42,7 +43,7 @@ from hpo.search.pruner import build_pruner
 from hpo.search.reconcile import reconcile
 from hpo.search.retries import Retries
 from hpo.search.sampler import build_sampler
-from hpo.search.stream import Stream
+from hpo.search.stream import Placing, Stream
 from hpo.search.warm_start import read_warm_start
 from hpo.search.wider import check_wider
 from hpo.terminal import show
@@ -109,6 +110,8 @@ def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experim
             "pruner: without effect here, since this launcher tells nothing before a trial has ended; "
             "hydra/launcher=local and in_process do"
         )
+    if not isinstance(stream, Placing) and not (is_constant(config) and need_of(config).is_nothing):
+        experiment.warn("resources_per_trial: without effect here, it needs hydra/launcher=local")
     experiment.shown.expect(method.planned.total_trials)
     for said in method.said(config.total_trials, config.num_replicates):
         experiment.say(said)
