@@ -298,3 +298,17 @@ def test_of_a_search_whose_scheduler_died_it_says_so(
     assert "experiment mine: not running: its scheduler died" in done.stdout
     assert f"continue it: python -m hpo.resume {directory}" in done.stdout
     assert State.RUNNING.value in done.stdout
+
+
+def test_metrics_that_are_not_finite_and_a_search_that_ended_early_are_shown(tmp_path: Path) -> None:
+    made = make_experiment(tmp_path, 8, num_reports=2)
+    sql(made, 'UPDATE trials SET metrics = \'{"val_loss": "nan", "val_accuracy": "inf"}\'')
+    sql(made, "UPDATE experiments SET config = json_set(config, '$.total_trials', 100)")
+
+    done = status(made)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "val_loss nan" in done.stdout
+    taken = snapshot_of(made, said="", is_running=False, max_running=1)
+    assert taken.total == taken.standing.num_done == 8
+    assert taken.standing.best is None

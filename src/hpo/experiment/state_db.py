@@ -13,10 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from hpo.experiment import sqlite
-from hpo.experiment.known import KnownTrial, metrics_of, seconds_of
+from hpo.experiment.known import KnownTrial, seconds_of
 from hpo.experiment.tables import attempts, experiments, metadata, replicates, reports, trials
 from hpo.records import Ended, ReplicateEnded, Report, Resumed, Started, State, TrialSpec
 from hpo.resolved import to_json
+from hpo.stored import metrics_of
 
 
 class StateDB:
