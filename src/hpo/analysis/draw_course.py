@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -121,11 +121,12 @@ def _muted(panel: Axes, shown: Sequence[Curve], colors: Mapping[tuple[str, int],
     from matplotlib.collections import LineCollection
     from matplotlib.lines import Line2D
 
-    handles = []
-    for name, told, color, alpha, style in (
+    groups: Sequence[tuple[str, str, str, float, Literal["-", "--"]]] = (
         ("complete", "complete", canvas.BLUE, 0.4, "-"),
         ("dimmed", "pruned, failed or running", _DIM, 0.7, "--"),
-    ):
+    )
+    handles = []
+    for name, told, color, alpha, style in groups:
         chosen = [curve for curve in shown if curve.trial not in colors and curve.is_dimmed is (name == "dimmed")]
         if not chosen:
             continue
@@ -143,8 +144,8 @@ def _muted(panel: Axes, shown: Sequence[Curve], colors: Mapping[tuple[str, int],
         panel.add_collection(lines)
         single = [each for each in points if len(each) == 1]
         if single:
-            at = np.concatenate(single).T
-            panel.scatter(*at, color=color, alpha=alpha, s=16, linewidth=0, label=name, rasterized=is_dense)
+            x, y = np.concatenate(single).T
+            panel.scatter(x, y, color=color, alpha=alpha, s=16, linewidth=0, label=name, rasterized=is_dense)
         handles.append(Line2D([], [], color=color, alpha=alpha, linestyle=style, label=told))
     return handles
 
