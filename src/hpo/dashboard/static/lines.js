@@ -12,10 +12,8 @@ export function history(host, data, options) {
     label: `${data.objective} of ${data.total} trials by number, and the best so far: ${shown(data.best.at(-1)?.[1])}`,
   });
   const inspected = [];
-  let outside = 0;
   for (const [number, value, state] of data.points) {
     const isOutside = value < low || value > high;
-    outside += isOutside;
     const [left, top] = [x(number), isOutside ? (value > high ? edge.top : height - edge.bottom) : y(value)];
     const shape = state === "COMPLETE" ? svg("circle", { cx: left, cy: top, r: 2.6 }) : svg("path", { d: `M${left - 3},${top - 3}l6,6m0,-6l-6,6` });
     shape.setAttribute("class", `point ${state.toLowerCase()}${isOutside ? " outside" : ""}`);
@@ -25,13 +23,15 @@ export function history(host, data, options) {
   const steps = data.best.map(([number, value], index) => `${index ? `H${x(number)}V` : `M${x(number)},`}${y(value)}`).join("");
   if (steps) body.append(svg("path", { class: "best", d: steps }));
   host.append(root);
-  host.append(legend([["best", "best so far"], ["complete", "complete"], ["pruned", "pruned or failed ×"]], outside ? `${outside} beyond the axis` : thinning(data)));
+  host.append(legend([["best", "best so far"], ["complete", "complete"], ["pruned", "pruned or failed ×"]], told(data)));
   inspect(host, root, inspected);
   return undefined;
 }
 
-function thinning(data) {
-  return data.points.length < data.total ? `${data.points.length} of ${data.total} points` : "";
+function told(data) {
+  const count = (number) => number.toLocaleString("en");
+  const part = data.points.length < data.total ? [`${count(data.points.length)} of ${count(data.total)} points, a random sample with the best and the worst`] : [];
+  return [...part, ...(data.outside ? [`${count(data.outside)} beyond the axis`] : [])].join("; ");
 }
 
 export function curves(host, data, options) {
