@@ -156,8 +156,7 @@ def _of_study(paths: ExperimentPaths, index: int) -> Importance:
 
     with closing(reading(paths.study_db)) as connection:
         every = [
-            (trial_id, value)
-            for trial_id, value in connection.execute(_VALUES, (paths.experiment_id, index))
+            (trial_id, value) for trial_id, value in connection.execute(_VALUES, (paths.experiment_id, index))
         ]
         (direction,) = connection.execute(_DIRECTION, (paths.experiment_id, index)).fetchone()
         total = len(every)
