@@ -1,7 +1,7 @@
 """Which parameters matter: what the analysis says of the experiment.
 
-Reading and comparing takes seconds of pure computation, so it is left to a process of its own, `python -m hpo.dashboard.importance`,
-and what it found is kept.
+Reading and comparing takes seconds of pure computation, so it is left to a process of its own,
+`python -m hpo.dashboard.importance`, and what it found is kept.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _NICE = 10
 _VALUES = (
     "SELECT t.trial_id, v.value FROM trials AS t JOIN trial_values AS v ON v.trial_id = t.trial_id "
     "JOIN studies AS s ON s.study_id = t.study_id "
-    "WHERE s.study_name = ? AND t.state = 'COMPLETE' AND v.objective = ? AND v.value_type = 'FINITE' ORDER BY t.number"
+    "WHERE s.study_name = ? AND t.state = 'COMPLETE' AND v.objective = ? AND v.value_type = 'FINITE' "
+    "ORDER BY t.number"
 )
 _DIRECTION = (
     "SELECT LOWER(direction) FROM study_directions JOIN studies USING (study_id) "
@@ -156,8 +157,7 @@ def _of_study(paths: ExperimentPaths, index: int) -> Importance:
 
     with closing(reading(paths.study_db)) as connection:
         every = [
-            (trial_id, value)
-            for trial_id, value in connection.execute(_VALUES, (paths.experiment_id, index))
+            (trial_id, value) for trial_id, value in connection.execute(_VALUES, (paths.experiment_id, index))
         ]
         (direction,) = connection.execute(_DIRECTION, (paths.experiment_id, index)).fetchone()
         total = len(every)
