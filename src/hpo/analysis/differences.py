@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # what belongs to a launch, and not to what is trained
-_OF_A_LAUNCH = frozenset(
+OF_A_LAUNCH = frozenset(
     ("resume", "dry_run", "experiment_dir", "experiment_id", "run_task", "verbose", "total_trials", "search_space")
 )
 ABSENT = "(not there)"
@@ -28,7 +28,7 @@ def differences(defaults: Mapping[str, Any], config: Mapping[str, Any]) -> list[
     return [
         Difference(key, before.get(key, ABSENT), now.get(key, ABSENT))
         for key in {**before, **now}
-        if key.partition(".")[0] not in _OF_A_LAUNCH
+        if key.partition(".")[0] not in OF_A_LAUNCH
         and (key not in before or key not in now or not _is_equal(before[key], now[key]))
     ]
 

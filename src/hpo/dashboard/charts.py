@@ -58,6 +58,7 @@ def history(database: Database, query: Query, objective: Objective) -> dict[str,
         "limits": limits,
         "outside": sum(not limits[0] <= value <= limits[1] for _, value, _, _ in found) if limits else 0,
         "total": len(found),
+        "is_filtered": query.is_filtered,
     }
 
 
@@ -115,7 +116,7 @@ def parallel(
     columns = [*query.columns.params[:_MAX_AXES], *(query.columns.metric(each.name) for each in objectives)]
     rows = [(row.number, *(_drawn(row, column) for column in columns)) for row in rows_of(database, numbers)]
     axes = [_axis(column, [row[index + 1] for row in rows], searched) for index, column in enumerate(columns)]
-    return {"axes": axes, "rows": rows, "total": len(able)}
+    return {"axes": axes, "rows": rows, "total": len(able), "is_filtered": query.is_filtered}
 
 
 def _evenly(numbers: Sequence[int]) -> list[int]:

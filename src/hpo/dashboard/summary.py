@@ -109,6 +109,11 @@ class Summary:
         return max(0, self.total - self.num_done) * self.mean_s / max(1, self.concurrent)
 
     @property
+    def is_over(self) -> bool:
+        """Whether no further trial is to be expected."""
+        return self.phase in (Phase.COMPLETE, Phase.FAIL)
+
+    @property
     def names(self) -> list[str]:
         return [objective.name for objective in self.objectives]
 
@@ -175,6 +180,10 @@ def _summary(store: Store, paths: ExperimentPaths, database: Database, row: Any)
         "SELECT time FROM reports NOT INDEXED WHERE experiment_id = ? ORDER BY id DESC LIMIT 1"
     )
     total, concurrent = row["total"], row["concurrent"]
+    phase = _phase(State(row["state"]), holder)
+    if phase is Phase.COMPLETE:
+        # of a grid or an ablation the configured number may be more than there is to try
+        total = sum(counts.get(state, 0) for state in _COUNTED)
     is_dirty = " (with changes that are not committed)" if row["git_dirty"] else ""
     about = {
         "command": row["command_line"],
@@ -189,7 +198,7 @@ def _summary(store: Store, paths: ExperimentPaths, database: Database, row: Any)
         name=row["name"],
         tags=tuple(map(str, json.loads(row["tags"] or "[]"))),
         notes=row["notes"],
-        phase=_phase(State(row["state"]), holder),
+        phase=phase,
         holder=holder,
         objectives=objectives,
         best=tuple(best),
