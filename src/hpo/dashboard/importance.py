@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,8 @@ class Importances:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-        with suppress(AttributeError, OSError):
-            self._process.kill()  # type: ignore[union-attr] # it may not have been started
+        if self._process is not None:
+            self._process.kill()
 
     def _find(self, root: Path, index: int) -> Importance:
         command = [sys.executable, "-m", __name__, str(root), str(index)]
