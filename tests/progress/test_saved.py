@@ -22,6 +22,7 @@ from hpo.paths import ExperimentPaths
 from hpo.progress.saved import newest_warning, snapshot_of
 from hpo.records import State
 from tests.progress.terminals import terminal
+from tests.projects import make_project
 from tests.synthetic import make_experiment
 
 
@@ -187,11 +188,7 @@ def test_following_what_is_over_ends_at_once(made: Path) -> None:
 @pytest.fixture
 def search(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[bytes], Path]]]:
     """Starts a search of trials that wait until a file is there."""
-    (tmp_path / "mypkg").mkdir()
-    (tmp_path / "mypkg" / "__init__.py").write_text(_TASK)
-    (tmp_path / "pyproject.toml").write_text('[tool.hpo]\nallow_targets = ["mypkg.*"]\n')
-    (tmp_path / "conf" / "experiment").mkdir(parents=True)
-    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(_EXPERIMENT)
+    make_project(tmp_path, _TASK)
     processes: list[subprocess.Popen[bytes]] = []
 
     def start() -> tuple[subprocess.Popen[bytes], Path]:
@@ -217,7 +214,7 @@ _TIMES = (
     "SELECT CAST(strftime('%s', min(started_at)) AS INTEGER), CAST(strftime('%s', max(ended_at)) AS INTEGER) "
     "FROM trials"
 )
-_SEARCH = ("+task.x=range(0,4)", "search_algo=grid")
+_SEARCH = ("+task.x=range(0,4)", "search_algo=grid", "concurrent_trials=2")
 _TASK = """
 import os, time
 def run(trial, x):
@@ -225,17 +222,6 @@ def run(trial, x):
     while not os.path.exists("go") and not trial.should_stop():
         time.sleep(0.01)
     return {"score": x}
-"""
-_EXPERIMENT = """\
-# @package _global_
-defaults:
-  - /preset/without_training
-task:
-  _target_: mypkg.run
-optim_metrics:
-  score: max
-total_trials: 4
-concurrent_trials: 2
 """
 
 
