@@ -23,8 +23,8 @@ NUM_SEEDS = math.ceil(NUM_KILLS / KILLS_A_SEED)
 LONGER_TRIALS = 6
 LONGER = (f"total_trials={LONGER_TRIALS}", "data_config.num_points=800", "checkpoint_every.iterations=7")
 
-# every point, and those again that have another meaning at another time or where two die at once. A process counts for
-# itself: what comes late in one is not reached where the others cut it short
+# every point, and those again that have another meaning at another time or where two die at once. A process counts
+# for itself: what comes late in one is not reached where the others cut it short
 FAULTS = {
     "what is made first, and between ask and submit": [
         *("file_half_written", "state_commit", "state_commit:2", "study_commit"),
