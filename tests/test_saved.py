@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -70,6 +71,24 @@ def test_a_trial_holds_all_that_is_known_of_it(quadratic: Quadratic) -> None:
     assert first.checkpoint == paths.best_checkpoint(9)
     assert (failed.state, failed.reason, failed.values, failed.value) == (State.FAIL, "no luck", (), None)
     assert failed.checkpoint is None
+
+
+def test_metrics_that_are_not_finite_are_numbers(quadratic: Quadratic) -> None:
+    pytest.importorskip("pandas")
+    writer = new_experiment(quadratic(num_replicates=2))
+    run_trial(writer, 0, loss=1.0, aux=math.nan)
+    run_trial(writer, 1, State.FAIL, loss=math.inf, aux=2.0)
+    writer.record(ReplicateEnded(1, 0, 42, State.FAIL, {"loss": -math.inf}))
+    writer.close(State.COMPLETE)
+    saved = hpo.load(writer.paths.root)
+
+    assert math.isnan(saved.trials[0].metrics["aux"])
+    assert saved.trials[1].value == math.inf
+    for frame in (saved.dataframe(), saved.reports()):
+        assert frame["loss"].tolist() == [1.0, math.inf]
+        assert frame["aux"].isna().tolist() == [True, False]
+        assert {frame[name].dtype.kind for name in ("loss", "aux")} == {"f"}
+    assert saved.replicates()["loss"].tolist() == [-math.inf]
 
 
 def test_the_best_trials_of_two_objectives_are_the_pareto_set(quadratic: Quadratic) -> None:

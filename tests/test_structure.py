@@ -24,7 +24,8 @@ ALLOWED = {
     "hpo": {"hpo.trial.protocol"},
     # files and databases, and who holds the scheduler's lock
     "hpo.analysis": {"hpo.experiment.lock"},
-    "hpo.dashboard": {"hpo.experiment.lock"},
+    # and the analysis's statistics, so that both say the same
+    "hpo.dashboard": {"hpo.experiment.lock", "hpo.analysis"},
     "hpo.data": set[str](),
     "hpo.init": set[str](),
     "hpo.models": set[str](),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from hpo.errors import ConfigError, HpoError
+from hpo.lean_torch import leaving_torch_alone
 from hpo.opened import noting_opened
 from hpo.saved import SavedExperiment
 
@@ -116,7 +117,7 @@ def _execute(arguments: Sequence[str]) -> None:
     num_frozen = gc.get_freeze_count()
     environment = dict(os.environ)
     try:
-        with _signals(), _hydra_set_aside():
+        with _signals(), _hydra_set_aside(), leaving_torch_alone():
             execute(arguments)
     except Stopped as error:
         # the experiment waits to be continued; the handler that this brings up is its owner's again

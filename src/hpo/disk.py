@@ -73,4 +73,4 @@ def _room(path: Path, num_bytes: int | None) -> str:
     if num_bytes is None:
         return f"{free} bytes are free"
     missing = f"{num_bytes - free} bytes are missing: " if num_bytes > free else ""
-    return f"{missing}{num_bytes} bytes are wanted, {free} are free"
+    return f"{missing}{num_bytes} bytes are wanted, {free} bytes are free"

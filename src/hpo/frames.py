@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpo.errors import HpoError
-from hpo.stored import json_of, time_of
+from hpo.stored import metrics_of, time_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,6 +39,9 @@ def of_reports(rows: Sequence[sqlite3.Row]) -> pandas.DataFrame:
     pandas = _pandas()
     # one parse for all of them: an experiment has hundreds of thousands
     metrics = pandas.DataFrame(json.loads(f"[{','.join(row['metrics'] for row in rows)}]"))
+    for name in metrics.columns[[not pandas.api.types.is_numeric_dtype(kind) for kind in metrics.dtypes]]:
+        # those that are not finite are spelled in JSON
+        metrics[name] = [float(value) for value in metrics[name]]
     metrics.columns = list(_apart(dict.fromkeys(metrics.columns, 0.0), _REPORT))
     own = pandas.DataFrame({name: [row[name] for row in rows] for name in _REPORT})
     own["time"] = pandas.to_datetime(own["time"], format="ISO8601", utc=True)
@@ -51,7 +54,7 @@ def of_replicates(rows: Sequence[sqlite3.Row]) -> pandas.DataFrame:
     columns = [
         {name: row[name] for name in _REPLICATE_FIRST}
         | {"ended": time_of(row["ended_at"]), "reason": row["reason"]}
-        | _apart(json_of(row["metrics"]), taken)
+        | _apart(metrics_of(row["metrics"]), taken)
         for row in rows
     ]
     return _frame(columns, _REPLICATE_FIRST, _REPLICATE_LAST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -25,6 +25,15 @@ def exists(config: DictConfig, key: str) -> bool:
     if OmegaConf.is_list(node):
         return leaf.isdigit() and int(leaf) < len(node)
     return OmegaConf.is_dict(node) and leaf in node
+
+
+def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of nested mappings by its dotted key; lists and empty mappings are values."""
+    if isinstance(node, Mapping) and node:
+        for key, child in node.items():
+            yield from leaves(child, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node
 
 
 def all_keys(config: DictConfig) -> list[str]:

@@ -33,6 +33,10 @@ class State(StrEnum):
         return self in (State.COMPLETE, State.FAIL) or self.is_pruned
 
 
+COUNTED = (State.COMPLETE, State.PRUNED_POOR_PERFORMANCE, State.FAIL)
+"""The states that count for total_trials."""
+
+
 class Stop(StrEnum):
     """Why the scheduler asks a trial to end, and so what becomes of it."""
 

@@ -21,7 +21,7 @@ from hpo.errors import ExperimentError
 from hpo.objectives import Objective
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths, TrialPaths
 from hpo.records import State, Value
-from hpo.stored import json_of, reading, time_of
+from hpo.stored import json_of, metrics_of, reading, time_of
 
 if TYPE_CHECKING:
     import pandas
@@ -151,7 +151,19 @@ class SavedExperiment:
     @property
     def best_trial(self) -> SavedTrial | None:
         """The best complete trial by the first objective that breaks no soft constraint, if there is one."""
-        return _best(self.trials, self.objectives[0])
+        return self.best_of(self.trials, self.objectives[0])
+
+    @staticmethod
+    def best_of(trials: Sequence[SavedTrial], objective: Objective, index: int = 0) -> SavedTrial | None:
+        """The first of the best of `trials` by the objective of that index."""
+        best: SavedTrial | None = None
+        for trial in trials:
+            is_candidate = trial.state is State.COMPLETE and trial.is_feasible and bool(trial.values)
+            if not is_candidate or not math.isfinite(trial.values[index]):
+                continue
+            if best is None or objective.is_better(trial.values[index], best.values[index]):
+                best = trial
+        return best
 
     @property
     def best_trials(self) -> list[SavedTrial]:
@@ -159,7 +171,7 @@ class SavedExperiment:
         objectives = self.objectives
         trials = self.trials
         if len(objectives) == 1:
-            best = _best(trials, objectives[0])
+            best = self.best_of(trials, objectives[0])
             return [best] if best is not None else []
         able = [trial for trial in trials if _is_able(trial)]
         return [trial for trial in able if not any(_dominates(other, trial, objectives) for other in able)]
@@ -218,7 +230,7 @@ class SavedExperiment:
             raise ExperimentError(f"the state database {path} cannot be read: {error}") from error
 
     def _trial(self, row: sqlite3.Row, objectives: Sequence[Objective]) -> SavedTrial:
-        metrics = json_of(row["metrics"])
+        metrics = metrics_of(row["metrics"])
         known = [objective.name in metrics for objective in objectives]
         return SavedTrial(
             number=row["number"],
@@ -226,7 +238,7 @@ class SavedExperiment:
             state=State(row["state"]),
             params=json_of(row["params"]),
             metrics=metrics,
-            test_metrics=json_of(row["test_metrics"]),
+            test_metrics=metrics_of(row["test_metrics"]),
             values=tuple(float(metrics[objective.name]) for objective in objectives) if all(known) else (),
             is_feasible=bool(row["is_feasible"]),
             directory=self._paths.trial(row["trial_id"]).root,
@@ -241,18 +253,6 @@ class SavedExperiment:
 def _is_able(trial: SavedTrial) -> bool:
     is_candidate = trial.state is State.COMPLETE and trial.is_feasible
     return is_candidate and bool(trial.values) and all(map(math.isfinite, trial.values))
-
-
-def _best(trials: Sequence[SavedTrial], objective: Objective) -> SavedTrial | None:
-    """The first of the best by the first of the values."""
-    best: SavedTrial | None = None
-    for trial in trials:
-        is_candidate = trial.state is State.COMPLETE and trial.is_feasible
-        if not is_candidate or not trial.values or not math.isfinite(trial.values[0]):
-            continue
-        if best is None or objective.is_better(trial.values[0], best.values[0]):
-            best = trial
-    return best
 
 
 def _dominates(one: SavedTrial, other: SavedTrial, objectives: Sequence[Objective]) -> bool:

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from hpo.errors import ExperimentError, HpoError
 from hpo.overrides import encode
 from hpo.paths import ExperimentPaths, TrialPaths
-from hpo.records import State
+from hpo.records import COUNTED, State
 from hpo.saved import SavedExperiment, SavedTrial
 from hpo.stored import problem_of_study
 from hpo.terminal import flush, show
@@ -40,7 +40,7 @@ def describe(directory: Path) -> str:
 
     try:
         experiment = SavedExperiment.open(directory)
-        experiment.trials  # noqa: B018 - a page of it may be damaged
+        trials = experiment.outlines  # a page of them may be damaged
     except ExperimentError as error:
         paths = ExperimentPaths.of(directory.absolute())
         if paths.root != directory.absolute() or not paths.config.is_file():
@@ -52,29 +52,30 @@ def describe(directory: Path) -> str:
             f"  resuming makes it again from the study: {resume_command(paths.root)}"
         )
     paths = ExperimentPaths.of(experiment.directory)
-    trials = experiment.trials
     holder = holder_of(paths.lock)
     said = _said(experiment, holder)
     tally = Counter(trial.state for trial in trials)
     lines = [
         f"experiment {experiment.experiment_id}: {said}",
-        f"  {len(trials)} trials{_total(experiment)}: "
+        f"  {len(trials)} trials{_of_how_many(experiment)}: "
         + (", ".join(f"{count} {of.value}" for of, count in sorted(tally.items())) or "none yet"),
         *(f"  it cannot be continued: {problem}" for problem in _problems(experiment)),
     ]
-    best = experiment.best_trial
-    if best is not None:
-        name = experiment.objectives[0].name
-        lines.append(f"  best trial by {name}: {best.trial_id}, {name} = {best.value:.5g}")
-        lines += [f"    {override}" for override in encode(dict(best.params))]
+    for index, objective in enumerate(experiment.objectives):
+        best = experiment.best_of(trials, objective, index)
+        if best is not None:
+            name = objective.name
+            lines.append(f"  best trial by {name}: {best.trial_id}, {name} = {best.values[index]:.5g}")
+            lines += [f"    {override}" for override in encode(dict(best.params))]
+            lines.append(f"    directory: {best.directory}")
     lines += _listed("unfinished", [_progress(trial) for trial in trials if not trial.state.is_finished])
     lines += _listed("failed", [f"{each.trial_id}: {each.reason}" for each in trials if each.state is State.FAIL])
     if holder is None:
-        is_over = experiment.state is State.COMPLETE
         command = resume_command(experiment.directory)
-        lines.append(
-            f"  go on with more trials: {command} total_trials=..." if is_over else f"  continue it: {command}"
-        )
+        if experiment.state is not State.COMPLETE:
+            lines.append(f"  continue it: {command}")
+        elif (total := _total(experiment)) is not None and sum(map(tally.__getitem__, COUNTED)) >= total:
+            lines.append(f"  go on with more trials: {command} total_trials={2 * total}")
     return "\n".join(lines)
 
 
@@ -96,13 +97,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     directory, period_s = _parsed(given)
     try:
-        told = describe(directory)
         if period_s is not None:
             from hpo.progress.watch import follow
 
             follow(lambda num_running: _snapshot(directory, num_running), period_s)
-            told = describe(directory)
-        show(table(directory) + told)
+        show(table(directory) + describe(directory))
+    except KeyboardInterrupt:
+        sys.exit(130)
     except HpoError as error:
         print(f"hpo: {error}", file=sys.stderr)
         sys.exit(2)
@@ -143,10 +144,16 @@ def _said(experiment: SavedExperiment, holder: str | None) -> str:
     return f"running: {holder}" if holder is not None else state.value
 
 
-def _total(experiment: SavedExperiment) -> str:
+def _total(experiment: SavedExperiment) -> int | None:
     with suppress(ExperimentError):
-        return f", total_trials={OmegaConf.select(experiment.config, 'total_trials')}"
-    return ""
+        total: int | None = OmegaConf.select(experiment.config, "total_trials")
+        return total
+    return None
+
+
+def _of_how_many(experiment: SavedExperiment) -> str:
+    total = _total(experiment)
+    return f", total_trials={total}" if total is not None else ""
 
 
 def _problems(experiment: SavedExperiment) -> Iterator[str]:

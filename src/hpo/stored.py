@@ -72,6 +72,11 @@ def json_of(text: str | None) -> dict[str, Any]:
     return dict(json.loads(text)) if text is not None else {}
 
 
+def metrics_of(text: str | None) -> dict[str, float]:
+    """Metrics as they were: JSON has no number that is not finite, and holds its name."""
+    return {name: float(value) if isinstance(value, str) else value for name, value in json_of(text).items()}
+
+
 def time_of(text: str | None) -> datetime | None:
     """A time, which is in UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC) if text is not None else None

@@ -12,6 +12,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from hpo.analysis.ablation import DESCRIPTIVE, Row, ablation, num_comparisons
 from hpo.analysis.design import Kind
+from hpo.analysis.effects import NO_SPREAD
 from hpo.analysis.importance import by_importance, interactions, of_subject
 from hpo.analysis.loading import load
 from hpo.analysis.seeds import best_against_configured
@@ -185,3 +186,37 @@ def test_with_replicates_the_best_is_held_against_the_configured_values(quadrati
     assert "better than the configured values" in found
     assert "chosen as the best of 3" in found
     assert best_against_configured(of(quadratic(experiment_id="two"), planted(5))) is None
+
+
+def test_seeds_that_come_to_the_same_have_no_spread_to_test(quadratic: Quadratic) -> None:
+    trials = [
+        Trial({"task.kind": kind, "task.b": 0.1}, {"loss": loss}, seeds=[loss] * 3)
+        for kind, loss in (("good", 1.0), ("bad", 2.0))
+    ]
+    rows = ablation(of(quadratic(num_replicates=3), trials, "ablation"))
+
+    assert [(each.num, each.verdict) for each in rows] == [(3, "the configured value"), (3, NO_SPREAD)]
+
+
+def test_a_choice_of_which_every_trial_was_pruned_has_a_row_that_says_so(quadratic: Quadratic) -> None:
+    trials = [Trial({"task.kind": "good", "task.a": a}, {"loss": a}) for a in (0.1, 0.5, 0.9)]
+    trials += [Trial({"task.kind": "bad", "task.a": 0.5}, {"loss": 9.0}, State.PRUNED_POOR_PERFORMANCE)] * 2
+    found = of(quadratic(), trials)
+    rows = ablation(found)
+
+    assert [each.key for each in found.parameters] == ["task.a"]
+    bad, good = row(rows, "task.kind", "bad"), row(rows, "task.kind", "good")
+    assert (bad.num, bad.num_pruned, good.num, good.num_pruned) == (0, 2, 3, 0)
+
+
+def test_metrics_that_lack_values_are_told_with_how_many(quadratic: Quadratic) -> None:
+    values = (math.nan, math.inf, 3.0, 4.0)
+    trials = [
+        Trial({"task.a": 0.1 * each}, {"loss": each, "aux": value, "none": math.nan})
+        for each, value in enumerate(values)
+    ]
+    notes = of(quadratic(), trials).notes
+
+    assert "aux is missing or not finite in 2 of 4 compared trials" in notes
+    assert "none is missing or not finite in 4 of 4 compared trials" in notes
+    assert not any(note.startswith("loss") for note in notes)

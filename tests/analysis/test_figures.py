@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from matplotlib import pyplot
 from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from optuna.distributions import FloatDistribution
@@ -29,6 +32,7 @@ from hpo.analysis.figures import Weights, figures
 from hpo.analysis.history import best_so_far
 from hpo.analysis.loading import load
 from hpo.analysis.parameters import Parameter
+from hpo.analysis.plotly_course import learning_curves
 from hpo.analysis.subject import Subject, chosen
 from hpo.records import State
 from tests.analysis.planted import Trial, plant
@@ -120,8 +124,10 @@ def test_curves_of_trials_that_did_not_complete_are_dimmed(subject: Subject) -> 
 
     assert said is None
     assert num_dimmed == len(subject.trials) - len(subject.complete)
-    assert len(groups["dimmed"].get_segments()) == num_dimmed
-    assert groups["dimmed"].get_alpha() == 0.35
+    num_single = sum(curve.is_dimmed and len(curve.steps) == 1 for curve in found)
+    assert len(groups["dimmed"].get_segments()) == num_dimmed - num_single
+    assert len(points(panel)) == num_single
+    assert groups["dimmed"].get_alpha() == 0.7
     assert len(groups["complete"].get_segments()) + 5 == len(found) - num_dimmed
     best = subject.best()
     assert best is not None
@@ -255,3 +261,64 @@ def test_the_state_of_a_curve_is_that_of_its_trial(quadratic: Quadratic) -> None
         3: (0, False),
     }
     assert next(curve for curve in shown if curve.number == 2).steps.tolist() == [1, 3]
+
+
+def test_a_trial_has_one_colour_and_one_entry_of_the_legend_for_all_objectives(quadratic: Quadratic) -> None:
+    config = quadratic(optim_metrics={"loss": "min", "score": "max"})
+    found = chosen(
+        load(
+            plant(config, [Trial({"task.x": float(i)}, {"loss": 9.0 - i, "score": i % 4}) for i in range(9)]).root
+        )
+    )
+    # the reports of planted trials have no score
+    rows = [
+        {
+            "experiment_id": "x",
+            "number": n,
+            "replicate": 0,
+            "step": step,
+            "loss": 9.0 - n + step,
+            "score": (n % 4) * step,
+        }
+        for n in range(9)
+        for step in (1, 2)
+    ]
+    results = pandas.DataFrame(rows).assign(experiment_id=found.trials["experiment_id"].iloc[0])
+    found = replace(found, loaded=replace(found.loaded, results=results))
+    of_png = [
+        {line.get_label(): to_hex(line.get_color()) for line in panel.lines}
+        for panel in drawn(draw_curves(found)).axes
+    ]
+    report = learning_curves(found)
+    traces = [each for each in report.data if each.name.startswith("trial")]
+    shown = [each.name for each in report.data if each.showlegend]
+
+    assert of_png[0] == of_png[1]
+    assert len(set(of_png[0].values())) == len(of_png[0]) > 5
+    assert {each.name: each.line.color for each in traces} == of_png[0]
+    assert all(each.line.color == of_png[0][each.name] for each in traces)
+    assert sorted(shown) == sorted({*of_png[0], "complete"} if "complete" in shown else of_png[0])
+
+
+def test_a_trial_pruned_after_one_evaluation_is_a_dot(quadratic: Quadratic) -> None:
+    trials = [
+        *(Trial({"task.x": float(i)}, {"loss": 1.0 + i}, losses=[3.0, 1.0 + i]) for i in range(3)),
+        *(Trial({"task.x": 9.0 + i}, {}, State.PRUNED_POOR_PERFORMANCE, losses=[9.0 + i]) for i in range(2)),
+    ]
+    found = chosen(load(plant(quadratic(), trials).root))
+    (panel,) = drawn(draw_curves(found)).axes
+    (dimmed,) = [each for each in learning_curves(found).data if each.name.startswith("pruned")]
+
+    assert points(panel).tolist() == [[1.0, 9.0], [1.0, 10.0]]
+    assert panel.get_ylim()[1] > 10
+    assert list(dimmed.marker.size) == [5, 5, 5, 5]
+
+
+def test_no_legend_covers_trials_of_the_history(subject: Subject) -> None:
+    figure = drawn(draw_history(subject))
+    figure.draw_without_rendering()
+    (panel,) = figure.axes
+    legend = panel.get_legend()
+
+    assert legend is not None
+    assert legend.get_window_extent().x0 >= panel.get_window_extent().x1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 from omegaconf import DictConfig
 from optuna.distributions import CategoricalDistribution
 
@@ -218,6 +219,12 @@ UNUSUAL: dict[str, tuple[Sequence[Trial], str]] = {
 }
 
 
+def _drawn(figure: Figure, *_: object) -> list[str]:
+    canvas.spell_logarithms(figure)
+    figure.draw_without_rendering()
+    return []
+
+
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_what_is_unusual_is_said_and_never_an_error(
     name: str, quadratic: Quadratic, monkeypatch: pytest.MonkeyPatch
@@ -226,7 +233,7 @@ def test_what_is_unusual_is_said_and_never_an_error(
     kinds = {"task.x": CategoricalDistribution([None, True, "1", 0.5])} if name == "mixed choices" else None
     paths = plant(quadratic(), trials, distributions=kinds, samplers=("RandomSampler",))
     # drawn, and not written as files: that takes most of the time
-    monkeypatch.setattr(canvas, "write", lambda figure, *_: figure.draw_without_rendering() or [])
+    monkeypatch.setattr(canvas, "write", _drawn)
     done = hpo.analysis.analyse(paths.root)
     told = "\n".join(done.notes)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hpo.analysis.differences import ABSENT, Difference, differences
-from hpo.analysis.effects import effect, holm
+from hpo.analysis.effects import NO_SPREAD, TOO_FEW, effect, holm
 from hpo.analysis.history import best_so_far
 from hpo.analysis.pareto import on_front
 from hpo.analysis.timeline import busy_share, occupancy, slots
@@ -101,6 +101,17 @@ def test_a_metric_of_very_different_sizes_is_fitted_and_shown_on_a_logarithmic_a
     assert trend.y[-1] == pytest.approx(1e19, rel=0.01)
 
 
+def test_a_trend_of_few_trials_ends_a_little_beyond_their_values() -> None:
+    # resampled cubics through eight points go anywhere
+    x, y = np.array([0, 0.01, 0.02, 0.03, 0.5, 0.97, 0.98, 1]), np.array([1, 2, 1, 2, 1, 2, 1, 2.0])
+    trend, of_log = fit(x, y), fit(x, 10**y, is_log_metric=True)
+
+    assert isinstance(trend, Trend)
+    assert isinstance(of_log, Trend)
+    assert (min(trend.low) >= 0.75, max(trend.high) <= 2.25) == (True, True)
+    assert (min(of_log.low) * 1.001 >= 10**0.75, max(of_log.high) <= 10**2.2501) == (True, True)
+
+
 def test_an_effect_is_hedges_g_with_the_p_value_of_welch() -> None:
     ours, theirs = [1.0, 2.0, 3.0, 4.0], [4.0, 6.0, 8.0]
     found = effect(ours, theirs)
@@ -117,6 +128,9 @@ def test_of_one_value_or_of_equal_ones_there_is_a_difference_and_no_more() -> No
     assert math.isnan(effect([1.0], [2.0, 3.0]).p)
     assert math.isnan(effect([1.0, 1.0], [2.0, 2.0]).g)
     assert math.isnan(effect([], [1.0]).difference)
+    assert effect([1.0], [2.0, 3.0]).problem == effect([], [1.0]).problem == TOO_FEW
+    assert effect([1.0, 1.0], [2.0, 2.0]).problem == NO_SPREAD
+    assert effect([1.0, 2.0], [2.0, 4.0]).problem == ""
 
 
 def test_the_interval_covers_the_planted_effect_about_as_often_as_it_says() -> None:

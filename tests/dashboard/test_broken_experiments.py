@@ -182,8 +182,8 @@ def test_metrics_that_are_not_finite_are_shown_and_never_the_best(paths: Experim
 
     home, page, *_ = everything(port)
     cells = {cell for row in Page(page.text).rows for cell in row}
-    assert {"nan", "-inf", "inf"} <= cells
-    assert "inf" not in Page(home.text).text
+    assert {"NaN", "-∞", "∞"} <= cells
+    assert "∞" not in Page(home.text).text
 
 
 def test_text_of_an_experiment_is_never_markup(paths: ExperimentPaths, port: int) -> None:

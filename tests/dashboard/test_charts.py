@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from starlette.datastructures import QueryParams
 
@@ -57,6 +58,35 @@ def test_a_long_history_keeps_the_best_and_says_how_many_there_are(database: Dat
     assert best is not None
     assert found["best"][-1][1] == best[1]
     assert (best[0], best[1], State.COMPLETE.value) in found["points"]
+
+
+def test_what_a_long_history_draws_is_distributed_as_the_trials_are(database: Database, everything: Query) -> None:
+    rows = database.rows(
+        "SELECT number, json_extract(metrics, '$.val_loss') AS value, state FROM trials WHERE experiment_id = ? "
+        "AND typeof(json_extract(metrics, '$.val_loss')) IN ('integer', 'real')"
+    )
+    found = charts.history(database, everything, LOSS)
+
+    drawn = found["points"]
+    assert {number for number, _, _ in drawn} <= {row["number"] for row in rows}
+    for share in (0.1, 0.25, 0.5, 0.75, 0.9):
+        value = np.quantile([row["value"] for row in rows], share)
+        assert np.mean([each[1] <= value for each in drawn]) == pytest.approx(share, abs=0.04)
+        # and no stretch of the trials is drawn more than another
+        assert np.mean([each[0] <= share * 3000 for each in drawn]) == pytest.approx(share, abs=0.04)
+    for state in {row["state"] for row in rows}:
+        of_all = np.mean([row["state"] == state for row in rows])
+        assert np.mean([each[2] == state for each in drawn]) == pytest.approx(of_all, abs=0.03), state
+    assert {min(row["value"] for row in rows), max(row["value"] for row in rows)} <= {each[1] for each in drawn}
+
+
+def test_trials_that_come_leave_most_of_those_that_are_drawn_where_they_are() -> None:
+    trials = [(number, float(number % 97), "COMPLETE", True) for number in range(3000)]
+
+    before = charts._sampled(trials[:2990], ())
+
+    assert before == charts._sampled(trials[:2990], ())
+    assert len(set(before) - set(charts._sampled(trials, ()))) <= 20
 
 
 def test_values_that_are_very_bad_do_not_stretch_the_axis() -> None:

@@ -237,6 +237,49 @@ def test_the_first_key_leads_past_the_head_and_the_axis_can_be_logarithmic(shown
     shown.until(lambda: shown.find("#chart-history .controls button").get_attribute("aria-pressed") == "true")
 
 
+def test_axes_have_two_ticks_or_more_and_steps_are_whole(shown: Shown) -> None:
+    shown.browser.open(shown.of_done)
+    shown.until(lambda: drawn(shown))
+    ticks = """
+        const done = arguments[arguments.length - 1];
+        import("/static/plot.js").then(({ scale }) => done([
+          scale(44, 46, 0, 100).ticks(8, true), scale(0, 3, 0, 100).ticks(8, true),
+          scale(0.91, 1.12, 0, 100).ticks(1),
+          scale(5, 5, 0, 100).ticks(4), scale(0.011, 0.019, 0, 100, true).ticks(4),
+          scale(1, 40, 0, 100, true).ticks(1),
+          scale(1e-4, 1e-1, 0, 100, true).ticks(4),
+        ]))"""
+    whole, few, narrow, constant, *logs = shown.browser.driver.execute_async_script(ticks)
+
+    assert (whole, few, constant) == ([44, 45, 46], [0, 1, 2, 3], [5])
+    assert len(narrow) > 1
+    for each, (low, high) in zip(logs, ((0.011, 0.019), (1, 40), (1e-4, 1e-1)), strict=True):
+        assert len(each) > 1, each
+        assert all(low * 0.99 <= value <= high * 1.01 for value in each), each
+
+
+def test_a_curve_of_one_point_has_the_colour_of_its_trial(shown: Shown) -> None:
+    shown.browser.open(shown.of_done)
+    shown.until(lambda: drawn(shown))
+    code = """
+        const done = arguments[arguments.length - 1];
+        import("/static/lines.js").then(({ curves }) => {
+          const host = document.querySelector("#plot-history");
+          host.replaceChildren();
+          curves(host, { metric: "loss", lines: [7, 8].map((number) => (
+            { number, id: `t${number}`, state: "FAIL", points: [[45, number]] })) }, {});
+          const dots = [...host.querySelectorAll("circle.single")].map((dot) => getComputedStyle(dot));
+          const texts = [...host.querySelectorAll(".axis text[text-anchor=middle]:not(.name)")];
+          const named = texts.map((text) => text.textContent);
+          done([dots.map((dot) => dot.fill), dots.map((dot) => dot.stroke), named]);
+        })"""
+    fills, strokes, ticks = shown.browser.driver.execute_async_script(code)
+
+    assert fills == strokes
+    assert len(set(fills)) == 2
+    assert {"44", "45"} <= set(ticks) <= {"44", "45", "46"}
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_page_is_wider_than_the_window(shown: Shown, width: int, scheme: str) -> None:

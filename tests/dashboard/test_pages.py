@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,6 +17,7 @@ from urllib.parse import urlencode
 import pytest
 
 from hpo.dashboard.app import create_app
+from hpo.dashboard.diffs import differences
 from hpo.paths import ExperimentPaths
 from hpo.records import State
 from hpo.saved import SavedExperiment, SavedTrial
@@ -83,6 +87,33 @@ def test_home_shows_each_experiment_with_state_progress_best_value_and_time(
     (other,) = [row for row in page.rows if "0th3_0008" in row[0]]
     assert (other[1], "5 / 5" in other[2]) == ("complete", True)
     assert {BASE, "/experiments/0th3_0008"} <= set(page.links)
+
+
+def test_an_experiment_that_is_over_lacks_no_trial_and_waits_for_no_value(tmp_path: Path) -> None:
+    """Of a grid that has fewer points than total_trials says, and of one in which every trial failed."""
+    for name, state, changed in (("grid_0001", "COMPLETE", ""), ("fail_0002", "FAIL", ", metrics = NULL")):
+        paths = ExperimentPaths.of(make_experiment(tmp_path, 6, experiment_id=name, num_directories=0))
+        with closing(sqlite3.connect(paths.state_db)) as connection, connection:
+            connection.execute(
+                "UPDATE experiments SET state = ?, config = json_set(config, '$.total_trials', 30)", (state,)
+            )
+            if changed:
+                connection.execute(f"UPDATE trials SET state = 'FAIL'{changed}")
+    with served(create_app(tmp_path)) as port:
+        rows = {row[0].split()[-1]: row for row in Page(ask(port).text).rows[1:]}
+        page = Page(ask(port, "/experiments/grid_0001").text)
+        failed = Page(ask(port, "/experiments/fail_0002").text)
+
+    assert re.search(r"\b(\d+) / \1\b", rows["grid_0001"][2]), rows
+    assert page.attributes("progress", "max") == page.attributes("progress", "value")
+    assert rows["fail_0002"][3] == "none"
+    assert "no complete trial yet" not in failed.text
+
+
+def test_charts_say_whether_filters_keep_trials_away(get: Get) -> None:
+    for kind in ("history", "parallel"):
+        assert not chart(get, kind)["is_filtered"]
+        assert chart(get, kind, state="PRUNED_POOR_PERFORMANCE")["is_filtered"]
 
 
 def test_an_experiment_alone_is_its_own_home(folder: Path) -> None:
@@ -278,6 +309,13 @@ def test_a_trial_shows_its_parameters_against_the_defaults(get: Get, trials: lis
     rate = trials[3].params["optimizer_config.lr"]
     assert rows["optimizer_config.lr"] == ["0.001", f"{rate:.5g}"]
     assert rows["train_config.batch_size"][0] == "32"
+
+
+def test_what_is_of_the_search_is_not_set_against_the_defaults() -> None:
+    before = {"search_space": {"lr": "interval(0,1)"}, "total_trials": 30, "lr": 0.1, "seed": 1}
+    config = {"search_space": None, "total_trials": None, "lr": 0.2, "seed": 2}
+
+    assert [each.key for each in differences(before, config, {"lr": 0.2})] == ["lr", "seed"]
 
 
 def test_a_trial_shows_log_metrics_files_and_its_neighbours(get: Get, trials: list[SavedTrial]) -> None:

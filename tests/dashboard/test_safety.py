@@ -169,6 +169,15 @@ def test_without_the_token_a_page_asks_for_it(locked: int) -> None:
     assert "set-cookie" not in asked.headers
 
 
+def test_the_page_that_asks_for_the_token_has_the_style_sheet_and_nothing_else_is_open(locked: int) -> None:
+    asked = ask(locked, "/")
+
+    assert '<link rel="stylesheet" href="/static/style.css">' in asked.text
+    assert ask(locked, "/static/style.css").status == 200
+    for path in ("/static/main.js", "/static/style.css/../main.js", "/static/style.css/", "/x/static/style.css"):
+        assert ask(locked, path).status == 403, path
+
+
 def test_the_token_leaves_the_address_and_a_strict_cookie_stays(locked: int) -> None:
     opened = ask(locked, f"/trial/1?sort=value&token={TOKEN_QUOTED}&sort=b%26")
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from hpo.paths import ExperimentPaths
+from tests.projects import make_project
 
 TIMEOUT_S = 180
 
@@ -85,24 +86,3 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def project(tmp_path: Path) -> Callable[[str], None]:
     """`project(code)` makes a user's project of `tmp_path`."""
     return lambda code: make_project(tmp_path, code)
-
-
-def make_project(folder: Path, code: str) -> None:
-    """A user's project: mypkg, its declaration, an experiment in ./conf."""
-    (folder / "mypkg").mkdir()
-    (folder / "mypkg" / "__init__.py").write_text(code)
-    (folder / "pyproject.toml").write_text('[tool.hpo]\nallow_targets = ["mypkg.*"]\n')
-    (folder / "conf" / "experiment").mkdir(parents=True)
-    (folder / "conf" / "experiment" / "mine.yaml").write_text(_EXPERIMENT)
-
-
-_EXPERIMENT = """\
-# @package _global_
-defaults:
-  - /preset/without_training
-task:
-  _target_: mypkg.run
-optim_metrics:
-  score: max
-total_trials: 4
-"""

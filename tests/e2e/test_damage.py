@@ -18,9 +18,10 @@ from hpo import status
 from hpo.errors import ExperimentError
 from hpo.paths import ExperimentPaths
 from hpo.stored import time_of
-from tests.e2e.conftest import Run, make_project, run_hpo
+from tests.e2e.conftest import Run, run_hpo
 from tests.e2e.test_disks import garbage, gone, truncated
 from tests.e2e.test_resume import python, study_of
+from tests.projects import make_project
 
 PROJECT = """
 from hpo.records import DataSource

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from hpo.paths import ExperimentPaths
-from tests.e2e.conftest import Run, make_project, run_hpo
+from tests.e2e.conftest import Run, run_hpo
 from tests.e2e.test_disks import assert_as_whole, the_experiment
 from tests.e2e.test_resume import python, trials
+from tests.projects import make_project
 
 pytestmark = pytest.mark.slow
 

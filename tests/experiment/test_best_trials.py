@@ -6,18 +6,16 @@ import json
 import os
 import shlex
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from omegaconf import DictConfig
 
 from hpo.experiment.experiment import Experiment
 from hpo.records import Ended, State, TrialSpec
-from tests.conftest import new_experiment
 
 Make = Callable[..., DictConfig]
 Open = Callable[..., Experiment]
@@ -25,19 +23,6 @@ Open = Callable[..., Experiment]
 # more than a line of YAML, with what would have to be quoted there
 LONG = ("+recorder={a: 1, b: 'it\\'s # é'}", f"notes='{'words ' * 30}'")
 TWO = {"optim_metrics": {"loss": "min", "score": "max"}}
-
-
-@pytest.fixture
-def open_one(quadratic: Make) -> Iterator[Open]:
-    opened = []
-
-    def make(**values: Any) -> Experiment:
-        opened.append(new_experiment(quadratic(verbose="silent", **values)))
-        return opened[-1]
-
-    yield make
-    for experiment in opened:
-        experiment.close(State.COMPLETE)
 
 
 def end(experiment: Experiment, number: int, state: State = State.COMPLETE, **metrics: float) -> None:

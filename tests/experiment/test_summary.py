@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from omegaconf import DictConfig
@@ -16,19 +15,6 @@ from tests.conftest import new_experiment
 
 Make = Callable[..., DictConfig]
 Open = Callable[..., Experiment]
-
-
-@pytest.fixture
-def open_one(quadratic: Make) -> Iterator[Open]:
-    opened = []
-
-    def make(**values: Any) -> Experiment:
-        opened.append(new_experiment(quadratic(verbose="silent", **values)))
-        return opened[-1]
-
-    yield make
-    for experiment in opened:
-        experiment.close(State.COMPLETE)
 
 
 def end(experiment: Experiment, number: int, state: State, **metrics: float) -> None:

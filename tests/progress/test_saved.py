@@ -22,6 +22,7 @@ from hpo.paths import ExperimentPaths
 from hpo.progress.saved import newest_warning, snapshot_of
 from hpo.records import State
 from tests.progress.terminals import terminal
+from tests.projects import make_project
 from tests.synthetic import make_experiment
 
 
@@ -187,11 +188,7 @@ def test_following_what_is_over_ends_at_once(made: Path) -> None:
 @pytest.fixture
 def search(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[bytes], Path]]]:
     """Starts a search of trials that wait until a file is there."""
-    (tmp_path / "mypkg").mkdir()
-    (tmp_path / "mypkg" / "__init__.py").write_text(_TASK)
-    (tmp_path / "pyproject.toml").write_text('[tool.hpo]\nallow_targets = ["mypkg.*"]\n')
-    (tmp_path / "conf" / "experiment").mkdir(parents=True)
-    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(_EXPERIMENT)
+    make_project(tmp_path, _TASK)
     processes: list[subprocess.Popen[bytes]] = []
 
     def start() -> tuple[subprocess.Popen[bytes], Path]:
@@ -217,7 +214,7 @@ _TIMES = (
     "SELECT CAST(strftime('%s', min(started_at)) AS INTEGER), CAST(strftime('%s', max(ended_at)) AS INTEGER) "
     "FROM trials"
 )
-_SEARCH = ("+task.x=range(0,4)", "search_algo=grid")
+_SEARCH = ("+task.x=range(0,4)", "search_algo=grid", "concurrent_trials=2")
 _TASK = """
 import os, time
 def run(trial, x):
@@ -225,17 +222,6 @@ def run(trial, x):
     while not os.path.exists("go") and not trial.should_stop():
         time.sleep(0.01)
     return {"score": x}
-"""
-_EXPERIMENT = """\
-# @package _global_
-defaults:
-  - /preset/without_training
-task:
-  _target_: mypkg.run
-optim_metrics:
-  score: max
-total_trials: 4
-concurrent_trials: 2
 """
 
 
@@ -298,3 +284,17 @@ def test_of_a_search_whose_scheduler_died_it_says_so(
     assert "experiment mine: not running: its scheduler died" in done.stdout
     assert f"continue it: python -m hpo.resume {directory}" in done.stdout
     assert State.RUNNING.value in done.stdout
+
+
+def test_metrics_that_are_not_finite_and_a_search_that_ended_early_are_shown(tmp_path: Path) -> None:
+    made = make_experiment(tmp_path, 8, num_reports=2)
+    sql(made, 'UPDATE trials SET metrics = \'{"val_loss": "nan", "val_accuracy": "inf"}\'')
+    sql(made, "UPDATE experiments SET config = json_set(config, '$.total_trials', 100)")
+
+    done = status(made)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "val_loss nan" in done.stdout
+    taken = snapshot_of(made, said="", is_running=False, max_running=1)
+    assert taken.total == taken.standing.num_done == 8
+    assert taken.standing.best is None

@@ -12,6 +12,7 @@ import pytest
 
 from hpo.paths import ExperimentPaths
 from tests.progress.terminals import Terminal, terminal
+from tests.projects import make_project
 
 _TASK = """
 import os, sys, time, warnings
@@ -25,30 +26,15 @@ def run(trial, x):
     print("from the trial")
     return {"score": x}
 """
-_EXPERIMENT = """\
-# @package _global_
-defaults:
-  - /preset/without_training
-task:
-  _target_: mypkg.run
-optim_metrics:
-  score: max
-total_trials: 4
-concurrent_trials: 2
-fail_fast_trials: null
-"""
 _SEARCH = ("-m", "+task.x=range(0,4)", "search_algo=grid")
 
 
 @contextmanager
 def search(folder: Path, *arguments: str, columns: int = 100, **environment: str) -> Iterator[Terminal]:
     """The command in a project of its own; its trials end when the file `go` is there."""
-    (folder / "mypkg").mkdir()
-    (folder / "mypkg" / "__init__.py").write_text(_TASK)
-    (folder / "pyproject.toml").write_text('[tool.hpo]\nallow_targets = ["mypkg.*"]\n')
-    (folder / "conf" / "experiment").mkdir(parents=True)
-    (folder / "conf" / "experiment" / "mine.yaml").write_text(_EXPERIMENT)
-    given = ("+experiment=mine", "experiment_id=mine", "experiment_dir=experiments", *arguments)
+    make_project(folder, _TASK)
+    own = ("experiment_id=mine", "experiment_dir=experiments", "concurrent_trials=2", "fail_fast_trials=null")
+    given = ("+experiment=mine", *own, *arguments)
     command = [sys.executable, "-W", "ignore", "-m", "hpo", *given]
     with terminal(command, cwd=folder, columns=columns, environment=environment) as there:
         yield there

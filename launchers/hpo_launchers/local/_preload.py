@@ -11,9 +11,9 @@ from typing import Any
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig, OmegaConf
 
+from hpo import lean_torch
 from hpo.targets import find_targets
 from hpo_launchers import execution
-from hpo_launchers.local import _torch
 
 _TORCH_TARGETS = ("torch.", "torchmetrics.", "hpo.training.", "hpo.models.")
 _HYDRA = (
@@ -48,7 +48,7 @@ _TORCH = (
     "torch.utils.data.dataloader",
     "torch.utils.serialization",
 )
-_IMPORT = {"torch": _torch.import_torch, "torchmetrics": _torch.import_torchmetrics}
+_IMPORT = {"torch": lean_torch.import_torch, "torchmetrics": lean_torch.import_torchmetrics}
 _TORCHMETRICS_TARGETS = ("torchmetrics.", "hpo.training.")
 
 

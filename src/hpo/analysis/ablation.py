@@ -62,7 +62,7 @@ def ablation(subject: Subject) -> list[Row]:
 
 def _crossed(subject: Subject, objective: Objective) -> Iterator[Row]:
     values = subject.complete[column_of(objective.name)].to_numpy(dtype=float)
-    for parameter in subject.parameters:
+    for parameter in subject.tried:
         labels, choices = parts_of(subject.trials, parameter)
         of_complete = labels[subject.complete.index]
         for choice in choices:
@@ -73,12 +73,12 @@ def _crossed(subject: Subject, objective: Objective) -> Iterator[Row]:
 
 
 def _one_at_a_time(subject: Subject, objective: Objective) -> Iterator[Row]:
-    labels = {each.key: parts_of(subject.trials, each) for each in subject.parameters}
+    labels = {each.key: parts_of(subject.trials, each) for each in subject.tried}
     table = {key: of_key[0][subject.complete.index].fillna(_MISSING).to_numpy() for key, of_key in labels.items()}
     base = {key: _commonest(cells) for key, cells in table.items()}
     is_base = _same_but(table, base, None)
     reference = _values(subject, objective, is_base)
-    for parameter in subject.parameters:
+    for parameter in subject.tried:
         is_near = _same_but(table, base, parameter.key)
         of_key, choices = labels[parameter.key]
         for choice in choices:
@@ -151,7 +151,7 @@ def _row(
         mean=float(values.mean()) if len(values) else math.nan,
         best=best,
         against="",
-        effect=Effect(*[math.nan] * 5),
+        effect=Effect(),
         p=math.nan,
         verdict="",
     )
@@ -180,7 +180,7 @@ def _judged(subject: Subject, rows: list[Row]) -> list[Row]:
 
 def _verdict(row: Row, p: float) -> str:
     if math.isnan(p):
-        return "too few values for a test" if math.isnan(row.effect.p) else ""
+        return row.effect.problem
     if p >= LEVEL:
         return "no difference shown"
     is_better = (row.effect.difference < 0) == is_min(row.objective)

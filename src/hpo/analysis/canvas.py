@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # of seaborn's colour-blind-safe palette
 BLUE, ORANGE, GREEN, RED, GREY = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#8c8c8c"
+COLORS = [
+    *("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
+]
 SEQUENTIAL = "viridis"
 MAX_POINTS = 2000
 _MAX_LABEL = 28

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _MAX_CURVES = 300
 _NUM_BEST = 10
+_MAX_COLORED = 10
+_COLORED = 5
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class Curve:
     @property
     def is_dimmed(self) -> bool:
         return self.state is not State.COMPLETE
+
+    @property
+    def trial(self) -> tuple[str, int]:
+        return self.experiment_id, self.number
 
 
 def curves(subject: Subject, objective: Objective) -> tuple[list[Curve], str | None]:
@@ -66,6 +73,21 @@ def curves(subject: Subject, objective: Objective) -> tuple[list[Curve], str | N
     num = len(counts)
     left = num - len(found)
     return found, f"{len(found)} of {num} curves: the best and a sample" if left > 0 else None
+
+
+def colored(found: Sequence[Sequence[Curve]]) -> dict[tuple[str, int], int]:
+    """The trials that stand out in the panels of all objectives, each with the index of its one colour.
+
+    Those are the best by any objective: of one objective five, of more fewer of each, so that colours differ.
+    """
+    most = max(1, min(_COLORED, _MAX_COLORED // max(1, len(found))))
+    ranked = {
+        curve.trial: None
+        for of_one in found
+        for curve in sorted(of_one, key=lambda curve: np.inf if curve.rank is None else curve.rank)
+        if curve.rank is not None and curve.rank < most
+    }
+    return {trial: index for index, trial in enumerate(ranked)}
 
 
 def _chosen(subject: Subject, objective: Objective) -> pandas.DataFrame:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hpo.analysis import canvas
-from hpo.analysis.curves import curves
+from hpo.analysis.curves import Curve, colored, curves
 from hpo.analysis.history import best_so_far
 from hpo.analysis.loading import EXPERIMENT
 from hpo.analysis.spans import Spans, spans_of
@@ -29,7 +30,8 @@ _STATES = (
 )
 STATE_COLORS = {state.value: (label, color) for state, label, color in _STATES}
 OTHER = ("other", canvas.GREY)
-_HIGHLIGHTED = 5
+_PALETTE = canvas.COLORS
+_DIM = "#6f6f6f"
 
 
 def draw_history(subject: Subject) -> Figure | str:
@@ -67,60 +69,85 @@ def draw_history(subject: Subject) -> Figure | str:
             panel.set_yscale("log")
         panel.set_ylabel(subject.names.of_metric(objective.name))
         panel.set_xlabel("trial number")
+        # beside the axes: inside it would cover trials
         panel.legend(
-            loc="upper right" if is_min(objective) else "lower right", markerscale=2 if len(frame) > 300 else 1
+            loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=2 if len(subject.complete) > 300 else 1
         )
     return figure
 
 
 def draw_curves(subject: Subject) -> Figure | str:
     """The objectives over the steps: pruned and failed trials dimmed, the best ones in colours."""
-    import seaborn
-    from matplotlib.collections import LineCollection
-    from matplotlib.lines import Line2D
-
     found = [curves(subject, objective) for objective in subject.objectives]
     if not any(of_one for of_one, _ in found):
         return "; ".join(said for _, said in found if said)
     figure, axes = canvas.panels(len(found), width=7.5, height=4.2, columns=1)
-    palette = seaborn.color_palette("colorblind", _HIGHLIGHTED)
+    colors = colored([shown for shown, _ in found])
     for panel, objective, (shown, said) in zip(axes, subject.objectives, found, strict=True):
-        groups: dict[str, list[Any]] = {"dimmed": [], "complete": []}
-        handles = []
-        for curve in shown:
-            points = np.column_stack([curve.steps, curve.values])
-            if curve.rank is not None and curve.rank < _HIGHLIGHTED:
-                (line,) = panel.plot(*points.T, color=palette[curve.rank], linewidth=2, zorder=3)
-                line.set_label(_trial_name(subject, curve.experiment_id, curve.number))
-                handles.append((curve.rank, line))
-            else:
-                groups["dimmed" if curve.is_dimmed else "complete"].append(points)
-        for name, color, alpha, style in (
-            ("dimmed", canvas.GREY, 0.35, "--"),
-            ("complete", canvas.BLUE, 0.3, "-"),
-        ):
-            if groups[name]:
-                lines = LineCollection(groups[name], colors=color, alpha=alpha, linewidths=0.9, linestyles=style)
-                lines.set_label(name)
-                lines.set_rasterized(canvas.is_dense(len(groups[name]) * 5))
-                panel.add_collection(lines)
+        handles = _highlighted(subject, panel, shown, colors) + _muted(panel, shown, colors)
         panel.autoscale_view()
         values = np.concatenate([curve.values for curve in shown]) if shown else np.array([])
         if is_skewed(values):
             panel.set_yscale("log")
-        legend = [line for _, line in sorted(handles, key=lambda pair: pair[0])]
-        legend += [Line2D([], [], color=canvas.BLUE, alpha=0.6, label="complete")] if groups["complete"] else []
-        legend += (
-            [Line2D([], [], color=canvas.GREY, linestyle="--", label="pruned, failed or running")]
-            if groups["dimmed"]
-            else []
-        )
-        panel.legend(handles=legend, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        panel.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
         panel.set_xlabel("step (iterations)")
         panel.set_ylabel(subject.names.of_metric(objective.name))
         if said:
             panel.set_title(said, fontsize=8, fontweight="normal", color="#555555")
     return figure
+
+
+def _highlighted(
+    subject: Subject, panel: Axes, shown: Sequence[Curve], colors: Mapping[tuple[str, int], int]
+) -> list[Any]:
+    """The trials with a colour of their own, each the same one in every panel; their entries of the legend."""
+    handles: dict[tuple[str, int], Any] = {}
+    for curve in shown:
+        if curve.trial not in colors:
+            continue
+        color = _PALETTE[colors[curve.trial] % len(_PALETTE)]
+        marker = "o" if len(curve.steps) == 1 else ""
+        (line,) = panel.plot(
+            curve.steps, curve.values, color=color, linewidth=2, zorder=3, marker=marker, markersize=5
+        )
+        if curve.trial not in handles:
+            line.set_label(trial_name(subject, *curve.trial))
+            handles[curve.trial] = line
+    return [handles[trial] for trial in colors if trial in handles]
+
+
+def _muted(panel: Axes, shown: Sequence[Curve], colors: Mapping[tuple[str, int], int]) -> list[Any]:
+    """All other trials, a dot where there is one evaluation alone; their entries of the legend."""
+    from matplotlib.collections import LineCollection
+    from matplotlib.lines import Line2D
+
+    groups: Sequence[tuple[str, str, str, float, Literal["-", "--"]]] = (
+        ("complete", "complete", canvas.BLUE, 0.4, "-"),
+        ("dimmed", "pruned, failed or running", _DIM, 0.7, "--"),
+    )
+    handles = []
+    for name, told, color, alpha, style in groups:
+        chosen = [curve for curve in shown if curve.trial not in colors and curve.is_dimmed is (name == "dimmed")]
+        if not chosen:
+            continue
+        points = [np.column_stack([curve.steps, curve.values]) for curve in chosen]
+        is_dense = canvas.is_dense(len(points) * 5)
+        lines = LineCollection(
+            [each for each in points if len(each) > 1],
+            colors=color,
+            alpha=alpha,
+            linewidths=1.0,
+            linestyles=style,
+            label=name,
+            rasterized=is_dense,
+        )
+        panel.add_collection(lines)
+        single = [each for each in points if len(each) == 1]
+        if single:
+            x, y = np.concatenate(single).T
+            panel.scatter(x, y, color=color, alpha=alpha, s=16, linewidth=0, label=name, rasterized=is_dense)
+        handles.append(Line2D([], [], color=color, alpha=alpha, linestyle=style, label=told))
+    return handles
 
 
 def draw_timeline(subject: Subject) -> Figure | str:
@@ -189,5 +216,5 @@ def shown_id(experiment_id: str) -> str:
     return canvas.shortened(experiment_id, 20)
 
 
-def _trial_name(subject: Subject, experiment_id: str, number: int) -> str:
+def trial_name(subject: Subject, experiment_id: str, number: int) -> str:
     return f"trial {number}" + (f" of {shown_id(experiment_id)}" if subject.is_several else "")

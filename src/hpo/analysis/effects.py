@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+TOO_FEW = "too few values for a test"
+NO_SPREAD = "no spread: nothing to test"
 _Z = 1.959963984540054  # of 95 %
 
 
@@ -16,14 +18,15 @@ _Z = 1.959963984540054  # of 95 %
 class Effect:
     """Hedges' g of one group against another, its 95 % interval, and the p-value of Welch's t-test.
 
-    NaN is what cannot be said: of one value each, or of values without any spread.
+    NaN is what cannot be said: of one value each, or of values without any spread; `problem` says which.
     """
 
-    difference: float
-    g: float
-    low: float
-    high: float
-    p: float
+    difference: float = math.nan
+    g: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p: float = math.nan
+    problem: str = ""
 
 
 def effect(ours: ArrayLike, theirs: ArrayLike) -> Effect:
@@ -31,17 +34,17 @@ def effect(ours: ArrayLike, theirs: ArrayLike) -> Effect:
     one, other = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
     n, m = len(one), len(other)
     if not n or not m:
-        return Effect(*[math.nan] * 5)
+        return Effect(problem=TOO_FEW)
     # values whose squares are beyond all numbers have no spread that could be told
     with np.errstate(over="ignore", invalid="ignore"):
         difference = float(one.mean() - other.mean())
         if n < 2 or m < 2:
-            return Effect(difference, *[math.nan] * 4)
+            return Effect(difference, problem=TOO_FEW)
         variances = float(one.var(ddof=1)), float(other.var(ddof=1))
     freedom = n + m - 2
     pooled = math.sqrt(((n - 1) * variances[0] + (m - 1) * variances[1]) / freedom)
     if pooled == 0 or not math.isfinite(pooled):
-        return Effect(difference, *[math.nan] * 4)
+        return Effect(difference, problem=NO_SPREAD if pooled == 0 else "values too large for a test")
     g = difference / pooled * (1 - 3 / (4 * freedom - 1))
     error = math.sqrt((n + m) / (n * m) + g**2 / (2 * (n + m)))
     return Effect(difference, g, g - _Z * error, g + _Z * error, _welch(difference, variances, n, m))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,7 +61,7 @@ def figures(subject: Subject, weights: Weights) -> Iterator[tuple[str, Figure | 
         drawn["pareto_front"] = lambda: draw_pareto(subject)
     for each in subject.parameters:
         name = _distinct(f"parameter_{each.key}", drawn)
-        drawn[name] = lambda each=each: draw_parameter(subject, each)  # type: ignore[misc] # bound at once
+        drawn[name] = partial(draw_parameter, subject, each)
     for name, draw in drawn.items():
         with canvas.drawing():
             yield name, attempted(draw)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas
 
 MIN_TRIALS = 8
-_MAX_TRIALS = 3000
+MAX_TRIALS = 3000
 _MAX_PARAMETERS = 8
 _MAX_CHOICES = 8
 
@@ -27,6 +27,7 @@ _MAX_CHOICES = 8
 def importances(study: optuna.Study, objective: int = 0) -> dict[str, float] | str:
     """The shares that PED-ANOVA gives the parameters of a study, largest first; why there are none, in words."""
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+    from optuna.study import StudyDirection
 
     trials = study.get_trials(deepcopy=False)
     values = [trial.values[objective] for trial in trials if trial.values is not None]
@@ -36,9 +37,11 @@ def importances(study: optuna.Study, objective: int = 0) -> dict[str, float] | s
         return "all complete trials have the same value"
     if not any(trial.params for trial in trials):
         return "no parameter varies"
+    # the evaluator takes a low target for a good one, whatever the study's direction
+    sign = -1.0 if study.directions[objective] is StudyDirection.MAXIMIZE else 1.0
     with quiet():
         found = get_param_importances(
-            study, evaluator=PedAnovaImportanceEvaluator(), target=lambda trial: trial.values[objective]
+            study, evaluator=PedAnovaImportanceEvaluator(), target=lambda trial: sign * trial.values[objective]
         )
     shares = {name: float(share) for name, share in found.items()}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
@@ -46,7 +49,7 @@ def importances(study: optuna.Study, objective: int = 0) -> dict[str, float] | s
 
 def of_subject(subject: Subject) -> list[dict[str, float] | str]:
     """For each objective the importances, by the names that are shown."""
-    study = study_of(subject, thinned(subject.complete, _MAX_TRIALS))
+    study = study_of(subject, thinned(subject.complete, MAX_TRIALS))
     return [importances(study, index) for index in range(len(subject.objectives))]
 
 
@@ -67,7 +70,7 @@ def interactions(subject: Subject, ordered: list[Parameter]) -> tuple[list[Param
     parameters = ordered[:_MAX_PARAMETERS]
     if len(parameters) < 2:
         return "there is no pair of parameters"
-    frame = thinned(subject.complete, _MAX_TRIALS)
+    frame = thinned(subject.complete, MAX_TRIALS)
     y = frame[column_of(subject.first.name)].to_numpy(dtype=float)
     if len(frame) < MIN_TRIALS or y.std() == 0:
         return f"{len(frame)} complete trials are too few, or all have the same value"

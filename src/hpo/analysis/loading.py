@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     import pandas
 
 EXPERIMENT = "experiment_id"
-_OF_TRIALS = (EXPERIMENT, "number", "trial_id", "state", "is_feasible", "started", "ended", "reason", "directory")
-_OF_RESULTS = (EXPERIMENT, "number", "replicate", "step", "time")
-_OF_REPLICATES = (EXPERIMENT, "number", "replicate", "random_seed", "state", "ended", "reason")
 
 
 @dataclass(frozen=True)
@@ -91,9 +88,9 @@ def load(directories: str | Path | Iterable[str | Path]) -> Loaded:
     results = [_identified(each.reports(), source) for each, source in zip(opened, sources, strict=True)]
     seeds = [_identified(each.replicates(), source) for each, source in zip(opened, sources, strict=True)]
     return Loaded(
-        _numeric(_together(pandas, frames), _OF_TRIALS),
-        _numeric(_together(pandas, results), _OF_RESULTS),
-        _numeric(_together(pandas, seeds), _OF_REPLICATES),
+        _together(pandas, frames),
+        _together(pandas, results),
+        _together(pandas, seeds),
         tuple(sources),
     )
 
@@ -182,13 +179,3 @@ def _together(pandas: Any, frames: Sequence[pandas.DataFrame]) -> Any:
         if kept
         else frames[0]
     )
-
-
-def _numeric(frame: pandas.DataFrame, own: Sequence[str]) -> pandas.DataFrame:
-    """Metrics as numbers: the database holds NaN and infinity as text."""
-    import pandas
-
-    for name in frame.columns:
-        if name not in own and not name.startswith(PARAMS) and frame[name].dtype.kind not in "fib":
-            frame[name] = pandas.to_numeric(frame[name], errors="coerce")
-    return frame

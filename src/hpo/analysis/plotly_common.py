@@ -12,10 +12,7 @@ from hpo.analysis import canvas
 
 MAX_POINTS = 1500
 HEIGHT = 420
-# seaborn's colour-blind-safe palette
-COLORS = [
-    *("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9")
-]
+COLORS = canvas.COLORS
 
 
 def escaped(text: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from hpo.analysis import canvas
-from hpo.analysis.curves import curves
-from hpo.analysis.draw_course import OTHER, STATE_COLORS
+from hpo.analysis.curves import Curve, colored, curves
+from hpo.analysis.draw_course import OTHER, STATE_COLORS, trial_name
 from hpo.analysis.history import best_so_far
 from hpo.analysis.loading import EXPERIMENT
 from hpo.analysis.plotly_common import HEIGHT, MAX_POINTS, escaped, sized
@@ -19,7 +20,6 @@ from hpo.analysis.trend import is_skewed
 from hpo.frames import column_of
 
 _MAX_BARS = 2000
-_HIGHLIGHTED = 5
 
 
 def history(subject: Subject) -> Any:
@@ -76,39 +76,13 @@ def learning_curves(subject: Subject) -> Any:
     if not any(of_one for of_one, _ in found):
         return "; ".join(said for _, said in found if said)
     figure = make_subplots(rows=len(found), cols=1, vertical_spacing=0.08)
+    colors = colored([shown for shown, _ in found])
+    told: set[str] = set()
     for row, (objective, (shown, _)) in enumerate(zip(subject.objectives, found, strict=True), start=1):
-        for name, color, is_dimmed in (
-            ("pruned, failed or running", canvas.GREY, True),
-            ("complete", canvas.BLUE, False),
-        ):
-            chosen = [
-                curve
-                for curve in shown
-                if curve.is_dimmed is is_dimmed and (curve.rank is None or curve.rank >= _HIGHLIGHTED)
-            ]
-            if chosen:
-                figure.add_scatter(
-                    x=[x for curve in chosen for x in (*curve.steps.tolist(), None)],
-                    y=[y for curve in chosen for y in (*curve.values.tolist(), None)],
-                    text=[f"trial {curve.number}" for curve in chosen for _ in (*curve.steps, None)],
-                    mode="lines",
-                    line={"color": color, "width": 1, "dash": "dot" if is_dimmed else "solid"},
-                    opacity=0.4,
-                    name=name,
-                    showlegend=row == 1,
-                    row=row,
-                    col=1,
-                )
-        for curve in reversed([each for each in shown if each.rank is not None and each.rank < _HIGHLIGHTED]):
-            figure.add_scatter(
-                x=curve.steps.tolist(),
-                y=curve.values.tolist(),
-                mode="lines",
-                line={"width": 2.5},
-                name=f"trial {curve.number}",
-                row=row,
-                col=1,
-            )
+        for trace in [*_muted(shown, colors), *_highlighted(subject, shown, colors)]:
+            group = trace["legendgroup"]
+            figure.add_scatter(**trace, showlegend=group not in told, row=row, col=1)
+            told.add(group)
         values = np.concatenate([curve.values for curve in shown]) if shown else np.array([])
         figure.update_yaxes(
             title_text=escaped(subject.names.of_metric(objective.name)),
@@ -117,7 +91,52 @@ def learning_curves(subject: Subject) -> Any:
             col=1,
         )
     figure.update_xaxes(title_text="step (iterations)", row=len(found), col=1)
-    return sized(figure, max(HEIGHT, 320 * len(found)))
+    said = dict.fromkeys(said for _, said in found if said)
+    return sized(figure, max(HEIGHT, 320 * len(found)), "; ".join(map(escaped, said)))
+
+
+def _muted(shown: Sequence[Curve], colors: Mapping[tuple[str, int], int]) -> Iterator[dict[str, Any]]:
+    """The curves of all trials without a colour of their own; a dot is one evaluation alone."""
+    for name, color, is_dimmed in (
+        ("pruned, failed or running", canvas.GREY, True),
+        ("complete", canvas.BLUE, False),
+    ):
+        chosen = [curve for curve in shown if curve.is_dimmed is is_dimmed and curve.trial not in colors]
+        if chosen:
+            yield {
+                "x": [x for curve in chosen for x in (*curve.steps.tolist(), None)],
+                "y": [y for curve in chosen for y in (*curve.values.tolist(), None)],
+                "text": [f"trial {curve.number}" for curve in chosen for _ in (*curve.steps, None)],
+                "mode": "lines+markers",
+                "marker": {
+                    "color": color,
+                    "size": [5 * (len(curve.steps) == 1) for curve in chosen for _ in (*curve.steps, None)],
+                },
+                "line": {"color": color, "width": 1, "dash": "dot" if is_dimmed else "solid"},
+                "opacity": 0.6,
+                "name": name,
+                "legendgroup": name,
+            }
+
+
+def _highlighted(
+    subject: Subject, shown: Sequence[Curve], colors: Mapping[tuple[str, int], int]
+) -> Iterator[dict[str, Any]]:
+    """The best trials, each in one colour in every panel; the best one last, on top of the others."""
+    for curve in shown:
+        if curve.trial in colors:
+            name = trial_name(subject, *curve.trial)
+            color = canvas.COLORS[colors[curve.trial] % len(canvas.COLORS)]
+            yield {
+                "x": curve.steps.tolist(),
+                "y": curve.values.tolist(),
+                "mode": "lines" if len(curve.steps) > 1 else "markers",
+                "line": {"width": 2.5, "color": color},
+                "marker": {"color": color},
+                "name": escaped(name),
+                "legendgroup": name,
+                "legendrank": colors[curve.trial] + 1,
+            }
 
 
 def timeline(subject: Subject) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -40,7 +41,7 @@ def plots(subject: Subject, weights: Weights) -> Iterator[tuple[str, Any]]:
         drawn["Pareto front"] = lambda: _pareto(subject)
     for each in weights.ordered + [each for each in subject.parameters if each.key == EXPERIMENT]:
         title = f"Parameter {subject.names.of_parameter(each.key)}"
-        drawn[title] = lambda each=each: parameter_plot(subject, each)  # type: ignore[misc] # bound at once
+        drawn[title] = partial(parameter_plot, subject, each)
     for title, draw in drawn.items():
         yield title, attempted(draw)
 

@@ -44,13 +44,17 @@ class Names:
 
 @dataclass(frozen=True)
 class Subject:
-    """`complete` are the trials that figures and tables compare; `notes` say what is left out, and why."""
+    """`complete` are the trials that figures and tables compare; `notes` say what is left out, and why.
+
+    `parameters` are those in which complete trials differ, `tried` those in which any trials do.
+    """
 
     loaded: Loaded
     complete: pandas.DataFrame
     objectives: tuple[Objective, ...]
     metrics: tuple[str, ...]
     parameters: tuple[Parameter, ...]
+    tried: tuple[Parameter, ...]
     names: Names
     design: Design
     notes: tuple[str, ...]
@@ -115,6 +119,7 @@ def chosen(
         objectives,
         metrics,
         parameters,
+        _differing(loaded, trials),
         Names(attributes, names, _short([each.key for each in parameters])),
         design_of(samplers, num_pruned),
         tuple(notes),
@@ -178,8 +183,30 @@ def _metrics(complete: pandas.DataFrame, objectives: Sequence[Objective]) -> tup
     ]
     others.sort(key=lambda name: not name.startswith("val_"))
     kept, rest = others[: max(0, _MAX_METRICS - len(first))], others[max(0, _MAX_METRICS - len(first)) :]
-    notes = [f"figures of parameters show {_MAX_METRICS} metrics; left out: {', '.join(rest)}"] if rest else []
+    notes = _not_finite(complete, (*first, *_NOT_METRICS, *PROGRESS))
+    notes += [f"figures of parameters show {_MAX_METRICS} metrics; left out: {', '.join(rest)}"] if rest else []
     return (*first, *kept), notes
+
+
+def _not_finite(complete: pandas.DataFrame, others: Sequence[str]) -> list[str]:
+    """Which metrics lack values, and how many; figures leave those out."""
+    notes = []
+    for name in complete.columns:
+        if name in others or name.startswith((PARAMS, _BEST)) or complete[name].dtype.kind not in "fi":
+            continue
+        num_missing = int((~np.isfinite(complete[name].to_numpy(dtype=float))).sum())
+        if num_missing:
+            notes.append(f"{name} is missing or not finite in {num_missing} of {len(complete)} compared trials")
+    return notes
+
+
+def _differing(loaded: Loaded, trials: pandas.DataFrame) -> tuple[Parameter, ...]:
+    """The parameters in which trials differ, and the experiment where there are several."""
+    found = [each for each in loaded.parameters if trials[f"{PARAMS}{each.key}"].map(repr).nunique() > 1]
+    if len(loaded.sources) > 1:
+        ids = tuple(source.paths.experiment_id for source in loaded.sources)
+        found.append(Parameter(EXPERIMENT, False, choices=ids))
+    return tuple(found)
 
 
 def _varying(loaded: Loaded, complete: pandas.DataFrame) -> tuple[tuple[Parameter, ...], list[str]]:

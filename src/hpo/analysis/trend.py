@@ -15,11 +15,15 @@ _MAX_FITTED = 2000
 _MIN_VALUES = 4
 _COVERAGE = (2.5, 97.5)
 _SPREAD = 100.0
+_REACH = 0.25
 
 
 @dataclass(frozen=True)
 class Trend:
-    """Fitted values at `x`, and the 95 % interval that resampling the trials gives."""
+    """Fitted values at `x`, and the 95 % interval that resampling the trials gives.
+
+    They end a little beyond the values: an interval of few trials would have the axis for itself.
+    """
 
     x: Floats
     y: Floats
@@ -63,6 +67,8 @@ def fit(x: ArrayLike, y: ArrayLike, *, is_log: bool = False, is_log_metric: bool
         drawn = rng.integers(0, len(us), len(us))
         samples.append(of_grid @ _solved(powers[drawn], vs[drawn]))
     below, above = np.percentile(samples, _COVERAGE, axis=0)
+    reach = _REACH * (vs.max() - vs.min())
+    fitted, below, above = (np.clip(each, vs.min() - reach, vs.max() + reach) for each in (fitted, below, above))
     at = 10**grid if is_log else grid
     with np.errstate(over="ignore"):
         curves = [10**curve if is_log_metric else curve for curve in (fitted, below, above)]

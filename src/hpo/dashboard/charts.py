@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from hpo.dashboard.table import Row, rows_of
 from hpo.objectives import Objective
 from hpo.records import State
 
-_MAX_BINS = 400
+_MAX_DRAWN = 1200
 _MAX_POINTS = 400
 _MAX_LINES = 800
 _MAX_AXES = 12
@@ -31,6 +32,8 @@ _BARS = (
 _MIN_BARS = 40
 
 Point = tuple[float, float]
+# a trial's number, value, state, and whether it is feasible
+_Valued = tuple[int, float, str, bool]
 
 
 def history(database: Database, query: Query, objective: Objective) -> dict[str, Any]:
@@ -44,14 +47,18 @@ def history(database: Database, query: Query, objective: Objective) -> dict[str,
     able = [
         (number, value) for number, value, state, is_able in found if state == State.COMPLETE.value and is_able
     ]
-    shown = _binned(found)
+    best = _improvements(able, objective)
+    limits = _limits([value for _, value, _, _ in found], objective)
+    shown = _sampled(found, {number for number, _ in best})
     return {
         "objective": objective.name,
         "direction": objective.direction.value,
         "points": [(number, value, state) for number, value, state, _ in shown],
-        "best": _improvements(able, objective),
-        "limits": _limits([value for _, value, _, _ in found], objective),
+        "best": best,
+        "limits": limits,
+        "outside": sum(not limits[0] <= value <= limits[1] for _, value, _, _ in found) if limits else 0,
         "total": len(found),
+        "is_filtered": query.is_filtered,
     }
 
 
@@ -109,7 +116,7 @@ def parallel(
     columns = [*query.columns.params[:_MAX_AXES], *(query.columns.metric(each.name) for each in objectives)]
     rows = [(row.number, *(_drawn(row, column) for column in columns)) for row in rows_of(database, numbers)]
     axes = [_axis(column, [row[index + 1] for row in rows], searched) for index, column in enumerate(columns)]
-    return {"axes": axes, "rows": rows, "total": len(able)}
+    return {"axes": axes, "rows": rows, "total": len(able), "is_filtered": query.is_filtered}
 
 
 def _evenly(numbers: Sequence[int]) -> list[int]:
@@ -158,16 +165,22 @@ def _values(database: Database, query: Query, own: str, columns: Sequence[Column
     )
 
 
-def _binned(found: Sequence[tuple[int, float, str, bool]]) -> list[tuple[int, float, str, bool]]:
-    """Of very many the lowest, the middle and the highest in each of equal stretches."""
-    if len(found) <= 3 * _MAX_BINS:
+def _sampled(found: Sequence[_Valued], wanted: Collection[int]) -> list[_Valued]:
+    """Of very many a random part, so that what is drawn is distributed as all are, with the extremes and `wanted`.
+
+    Chance is that of the number alone: the trials that come do not exchange those that are drawn.
+    """
+    if len(found) <= _MAX_DRAWN:
         return list(found)
-    kept = []
-    for index in range(_MAX_BINS):
-        of_bin = found[index * len(found) // _MAX_BINS : (index + 1) * len(found) // _MAX_BINS]
-        by_value = sorted(of_bin, key=lambda each: each[1])
-        kept += sorted({by_value[0], by_value[len(by_value) // 2], by_value[-1]})
-    return kept
+    by_value = sorted(found, key=lambda each: each[1])
+    kept = {each[0] for each in (by_value[0], by_value[-1])} | set(wanted)
+    by_chance = sorted((each[0] for each in found if each[0] not in kept), key=_chance)
+    kept |= set(by_chance[: max(0, _MAX_DRAWN - len(kept))])
+    return [each for each in found if each[0] in kept]
+
+
+def _chance(number: int) -> bytes:
+    return hashlib.blake2b(str(number).encode(), digest_size=8).digest()
 
 
 def _improvements(able: Sequence[tuple[int, float]], objective: Objective) -> list[tuple[int, float]]:

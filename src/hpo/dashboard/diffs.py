@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from hpo.analysis.differences import OF_A_LAUNCH
 from hpo.dashboard.database import Database
 
 # CSafeLoader where libyaml is there: it makes plain values alone, whatever a tag asks for
@@ -42,8 +43,11 @@ class Difference:
 def differences(
     defaults: Mapping[str, Any], config: Mapping[str, Any], searched: Mapping[str, Any]
 ) -> list[Difference]:
-    """The searched parameters, changed or not, then every other key that differs."""
-    before, after = dict(_leaves(defaults)), dict(_leaves(config))
+    """The searched parameters, changed or not, then every other key of what is trained that differs."""
+    before, after = (
+        {key: value for key, value in _leaves(each) if key.partition(".")[0] not in OF_A_LAUNCH}
+        for each in (defaults, config)
+    )
     found = [
         Difference(key, before.get(key, ABSENT), after.get(key, value), True) for key, value in searched.items()
     ]

@@ -1,43 +1,45 @@
-"""Which parameters matter, by Optuna's evaluators over the study's database.
+"""Which parameters matter: what the analysis says of the experiment.
 
-It takes seconds of pure computation, so it is left to a process of its own, `python -m hpo.dashboard.importance`,
-and what it found is kept.
+Reading and comparing takes seconds of pure computation, so it is left to a process of its own,
+`python -m hpo.dashboard.importance`, and what it found is kept.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import os
-import random
 import sqlite3
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hpo.analysis.extra import check_extra
+from hpo.analysis.importance import MAX_TRIALS, importances, of_subject
+from hpo.analysis.study import quiet
+from hpo.errors import HpoError
 from hpo.objectives import Objective
 from hpo.paths import ExperimentPaths
 from hpo.stored import reading
 
-_MAX_TRIALS = 1000
-_MIN_TRIALS = 8
-_MAX_PARAMS = 100
-_SEED = 0
 _LIMIT_S = 300
 _MIN_MORE = 5
 _NICE = 10
 _VALUES = (
     "SELECT t.trial_id, v.value FROM trials AS t JOIN trial_values AS v ON v.trial_id = t.trial_id "
     "JOIN studies AS s ON s.study_id = t.study_id "
-    "WHERE s.study_name = ? AND t.state = 'COMPLETE' AND v.objective = ? AND v.value_type = 'FINITE'"
+    "WHERE s.study_name = ? AND t.state = 'COMPLETE' AND v.objective = ? AND v.value_type = 'FINITE' "
+    "ORDER BY t.number"
+)
+_DIRECTION = (
+    "SELECT LOWER(direction) FROM study_directions JOIN studies USING (study_id) "
+    "WHERE study_name = ? AND objective = ?"
 )
 _PARAMS = "SELECT param_name, param_value, distribution_json FROM trial_params WHERE trial_id = ?"
 
@@ -74,7 +76,7 @@ class Importances:
                 self._last[key] = known[1].result()
             is_old = known is None or _is_old(known[0], num_ended, is_running=is_running)
             if is_old and (known is None or known[1].done()):
-                future = self._pool.submit(self._find, paths.study_db, paths.experiment_id, index)
+                future = self._pool.submit(self._find, paths.root, index)
                 known = self._found[key] = (num_ended, future)
             assert known is not None
             last = self._last.get(key)
@@ -82,29 +84,29 @@ class Importances:
                 return known[1].result().as_json()
         if last is not None:
             return {**last.as_json(), "is_ready": False}
-        return {"shares": [], "told": "Optuna is finding out; they will appear here.", "is_ready": False}
+        return {"shares": [], "told": "The trials are being compared; they will appear here.", "is_ready": False}
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-        with suppress(AttributeError, OSError):
-            self._process.kill()  # type: ignore[union-attr] # it may not have been started
+        if self._process is not None:
+            self._process.kill()
 
-    def _find(self, study_db: Path, name: str, index: int) -> Importance:
-        command = [sys.executable, "-m", __name__, str(study_db), name, str(index)]
+    def _find(self, root: Path, index: int) -> Importance:
+        command = [sys.executable, "-m", __name__, str(root), str(index)]
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
             )
         except OSError as error:
-            return Importance({}, f"Optuna's process cannot be started: {error}.")
+            return Importance({}, f"The process for it cannot be started: {error}.")
         with self._process:
             try:
                 found = json.loads(self._process.communicate(timeout=_LIMIT_S)[0])
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                return Importance({}, f"Optuna found none within {_LIMIT_S} s.")
+                return Importance({}, f"None was found within {_LIMIT_S} s.")
             except ValueError:
-                return Importance({}, f"Optuna's process ended with status {self._process.wait()}.")
+                return Importance({}, f"The process for it ended with status {self._process.wait()}.")
         return Importance(dict(found["shares"]), found["told"])
 
 
@@ -116,65 +118,76 @@ def _is_old(known: int, num_ended: int, *, is_running: bool) -> bool:
 
 
 def main() -> None:
-    """Print what a study says, as JSON; the arguments are its database, its name and the objective's index."""
+    """Print what an experiment says, as JSON; the arguments are its directory and the objective's index."""
     os.nice(_NICE)
-    study_db, name, index = sys.argv[1:]
-    print(json.dumps(asdict(importance_of(Path(study_db), name, int(index)))))
+    root, index = sys.argv[1:]
+    print(json.dumps(asdict(importance_of(Path(root), int(index)))))
 
 
-def importance_of(study_db: Path, name: str, index: int) -> Importance:
+def importance_of(root: Path, index: int) -> Importance:
+    """What `hpo.analysis` says of the experiment; without its extra, the same method over what the study holds."""
     try:
-        with closing(reading(study_db)) as connection:
-            return _of_study(connection, name, index)
+        try:
+            check_extra()
+        except HpoError:
+            return _of_study(ExperimentPaths.of(root), index)
+        return _of_analysis(root, index)
     except sqlite3.Error as error:
-        return Importance({}, f"The study {study_db.name} cannot be read: {error}.")
+        return Importance({}, f"The experiment cannot be read: {error}.")
     except Exception as error:  # a library refuses what an experiment may hold: the page goes on without it
-        return Importance({}, f"Optuna finds none: {type(error).__name__}: {error}.")
+        return Importance({}, f"None is found: {type(error).__name__}: {error}.")
 
 
-def _of_study(connection: sqlite3.Connection, name: str, index: int) -> Importance:
+def _of_analysis(root: Path, index: int) -> Importance:
+    from hpo.analysis.loading import load
+    from hpo.analysis.subject import chosen
+
+    subject = chosen(load(root))
+    by_name = {subject.names.of_parameter(each.key): each.key for each in subject.parameters}
+    found = of_subject(subject)[index]
+    if isinstance(found, dict):
+        found = {by_name[name]: share for name, share in found.items()}
+    return _told(found, len(subject.complete))
+
+
+def _of_study(paths: ExperimentPaths, index: int) -> Importance:
+    """Parameters that some trials lack are known of those that have them: the study holds no configurations."""
+    import numpy
     import optuna
 
-    chosen = connection.execute(_VALUES, (name, index)).fetchall()
-    total = len(chosen)
-    if total < _MIN_TRIALS:
-        return Importance({}, f"{_MIN_TRIALS} complete trials are needed; there are {total}.")
-    if total > _MAX_TRIALS:
-        chosen = random.Random(_SEED).sample(chosen, _MAX_TRIALS)
-    kinds: dict[str, Any] = {}
-    trials = []
-    for trial_id, value in chosen:
-        params, distributions = {}, {}
-        for param, internal, text in connection.execute(_PARAMS, (trial_id,)):
-            kind = kinds.setdefault(text, None) or optuna.distributions.json_to_distribution(text)
-            kinds[text] = distributions[param] = kind
-            params[param] = kind.to_external_repr(internal)
-        trials.append(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
-    return _evaluated(optuna, trials, total)
-
-
-def _evaluated(optuna: Any, trials: list[Any], total: int) -> Importance:
-    common = set.intersection(*(set(trial.params) for trial in trials))
-    varied = sorted(key for key in common if len({repr(trial.params[key]) for trial in trials}) > 1)
-    if not varied:
-        return Importance({}, "No parameter has more than one value in all trials.")
-    if len(varied) > _MAX_PARAMS:
-        return Importance({}, f"{len(varied)} parameters are too many to compare; {_MAX_PARAMS} are possible.")
-    study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with closing(reading(paths.study_db)) as connection:
+        every = [
+            (trial_id, value) for trial_id, value in connection.execute(_VALUES, (paths.experiment_id, index))
+        ]
+        (direction,) = connection.execute(_DIRECTION, (paths.experiment_id, index)).fetchone()
+        total = len(every)
+        if total > MAX_TRIALS:
+            picked = numpy.random.default_rng(0).choice(total, MAX_TRIALS, replace=False)
+            every = [every[each] for each in sorted(picked)]
+        kinds: dict[str, Any] = {}
+        trials = []
+        for trial_id, value in every:
+            params, distributions = {}, {}
+            for param, internal, text in connection.execute(_PARAMS, (trial_id,)):
+                kind = kinds.get(text) or optuna.distributions.json_to_distribution(text)
+                kinds[text] = distributions[param] = kind
+                params[param] = kind.to_external_repr(internal)
+            trials.append(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
+    with quiet():
+        study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction=direction)
         study.add_trials(trials)
-        evaluator, told = _evaluator(optuna)
-        found = optuna.importance.get_param_importances(study, evaluator=evaluator, params=varied)
-    shares = {key: share for key, share in found.items() if math.isfinite(share)}
-    of_all = f"{len(trials)} of {total}" if len(trials) < total else f"{total}"
-    return Importance(shares, f"{told} over {of_all} complete trials; parameters that all of them have.")
+    return _told(importances(study), total)
 
 
-def _evaluator(optuna: Any) -> tuple[Any, str]:
-    if importlib.util.find_spec("sklearn") is None:
-        return optuna.importance.PedAnovaImportanceEvaluator(), "PED-ANOVA"
-    return optuna.importance.FanovaImportanceEvaluator(n_trees=32, max_depth=32, seed=_SEED), "fANOVA"
+def _told(found: dict[str, float] | str, total: int) -> Importance:
+    if isinstance(found, str):
+        return Importance({}, f"{found[:1].upper()}{found[1:]}.")
+    of_all = f"a random {MAX_TRIALS:,} of {total:,}" if total > MAX_TRIALS else f"{total:,}"
+    return Importance(
+        {name: share for name, share in found.items() if math.isfinite(share)},
+        f"PED-ANOVA over {of_all} complete trials, as in the analysis: how much each parameter decides whether a "
+        "trial is among the best tenth.",
+    )
 
 
 if __name__ == "__main__":

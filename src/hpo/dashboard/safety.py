@@ -27,6 +27,8 @@ MOUNTED_POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; frame-src 'self'; "
     "object-src 'none'; form-action 'self'; frame-ancestors 'self'"
 )
+# what the page that asks for the token looks like: files of the package, the same for everybody
+OPEN = ("/static/style.css", "/static/icon.svg")
 MOUNTED = re.compile(r"/(optuna|tensorboard)(/|$)")
 _HEADERS = {
     b"x-content-type-options": b"nosniff",
@@ -75,7 +77,7 @@ async def _is_refused(scope: Scope, send: Send, allowed: Collection[str], lock: 
         await answer(scope, send, 405, json.dumps({"reason": ONLY_READS}), JSON, allow)
     elif _is_foreign(scope):
         await answer(scope, send, 403, "Another site asked for this, which only the dashboard's own pages may.")
-    elif lock is not None and not lock.is_open_to(scope):
+    elif lock is not None and scope["path"] not in OPEN and not lock.is_open_to(scope):
         await lock.ask(scope, send)
     else:
         return False
@@ -190,7 +192,7 @@ def _cookies(sent: str, name: str) -> list[str]:
 
 
 def _page(scope: Scope, told: str) -> str:
-    """A page without style or script: a form that adds the token to the address."""
+    """A page without script: a form that adds the token to the address."""
     kept = "".join(
         f'<input type="hidden" name="{html.escape(key)}" value="{html.escape(value)}">'
         for key, value in _query(scope)
@@ -198,9 +200,11 @@ def _page(scope: Scope, told: str) -> str:
     )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>hpo dashboard</title>'
-        '<meta name="viewport" content="width=device-width"><h1>hpo dashboard</h1>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><link rel="icon" href="/static/icon.svg">'
+        '<link rel="stylesheet" href="/static/style.css"><main class="token"><h1>hpo dashboard</h1>'
         f"<p>{html.escape(told)} The terminal that started it shows the whole address.</p>"
         f'<form method="get">{kept}<label>Token '
         '<input type="password" name="token" autocomplete="current-password" autofocus></label> '
-        "<button>Open</button></form></html>"
+        '<button class="primary">Open</button></form></main></html>'
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,9 @@ from hpo.dashboard.table import Row, best_of, rows_of, states_of
 from hpo.experiment.lock import holder_of
 from hpo.objectives import DEFAULT, Objective
 from hpo.paths import ExperimentPaths
-from hpo.records import State
+from hpo.records import COUNTED, State
 from hpo.stored import time_of
 
-# those that count towards total_trials
-_COUNTED = (State.COMPLETE, State.PRUNED_POOR_PERFORMANCE, State.FAIL)
 _EXPERIMENT = (
     "SELECT name, tags, notes, state, optim_metrics, best_trials, search_space, command_line, working_directory, "
     "git_commit, git_dirty, data_source, host, started_at, ended_at, "
@@ -80,7 +79,7 @@ class Summary:
 
     @property
     def num_done(self) -> int:
-        return sum(self.counts.get(state, 0) for state in _COUNTED)
+        return sum(self.counts.get(state, 0) for state in COUNTED)
 
     @property
     def num_trials(self) -> int:
@@ -107,6 +106,11 @@ class Summary:
         if not self.is_running or self.total is None or self.mean_s is None:
             return None
         return max(0, self.total - self.num_done) * self.mean_s / max(1, self.concurrent)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further trial is to be expected."""
+        return self.phase in (Phase.COMPLETE, Phase.FAIL)
 
     @property
     def names(self) -> list[str]:
@@ -167,7 +171,8 @@ def _summary(store: Store, paths: ExperimentPaths, database: Database, row: Any)
     best = []
     for objective in objectives:
         name, way = objective.name, objective.direction.value
-        found = store.kept.get(("best", paths.root, name, way), known, lambda: best_of(database, name, way))  # noqa: B023
+        find = partial(best_of, database, name, way)
+        found = store.kept.get(("best", paths.root, name, way), known, find)
         if found is not None:
             best.append(Best(objective, rows_of(database, [found[0]])[0], found[1]))
     mean = database.rows(_MEAN)
@@ -175,6 +180,10 @@ def _summary(store: Store, paths: ExperimentPaths, database: Database, row: Any)
         "SELECT time FROM reports NOT INDEXED WHERE experiment_id = ? ORDER BY id DESC LIMIT 1"
     )
     total, concurrent = row["total"], row["concurrent"]
+    phase = _phase(State(row["state"]), holder)
+    if phase is Phase.COMPLETE:
+        # of a grid or an ablation the configured number may be more than there is to try
+        total = sum(counts.get(state, 0) for state in COUNTED)
     is_dirty = " (with changes that are not committed)" if row["git_dirty"] else ""
     about = {
         "command": row["command_line"],
@@ -189,7 +198,7 @@ def _summary(store: Store, paths: ExperimentPaths, database: Database, row: Any)
         name=row["name"],
         tags=tuple(map(str, json.loads(row["tags"] or "[]"))),
         notes=row["notes"],
-        phase=_phase(State(row["state"]), holder),
+        phase=phase,
         holder=holder,
         objectives=objectives,
         best=tuple(best),

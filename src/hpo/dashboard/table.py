@@ -12,7 +12,7 @@ from hpo.dashboard.columns import Column
 from hpo.dashboard.database import Database
 from hpo.dashboard.query import Query
 from hpo.records import State
-from hpo.stored import json_of, time_of
+from hpo.stored import json_of, metrics_of, time_of
 
 _COLUMNS = (
     "number, trial_id, state, params, metrics, test_metrics, is_feasible, reason, attempt, device, host, pid, "
@@ -149,7 +149,7 @@ def _newest(database: Database, number: int) -> tuple[int, Mapping[str, Any]] | 
         "ORDER BY replicate DESC, step DESC LIMIT 1",
         number,
     )
-    return None if row is None else (int(row["step"]), json_of(row["metrics"]))
+    return None if row is None else (int(row["step"]), metrics_of(row["metrics"]))
 
 
 def _with(row: Row, newest: tuple[int, Mapping[str, Any]] | None) -> Row:
@@ -164,8 +164,8 @@ def _row(row: Any) -> Row:
         trial_id=row["trial_id"],
         state=State(row["state"]),
         params=json_of(row["params"]),
-        metrics=json_of(row["metrics"]),
-        test_metrics=json_of(row["test_metrics"]),
+        metrics=metrics_of(row["metrics"]),
+        test_metrics=metrics_of(row["test_metrics"]),
         is_feasible=bool(row["is_feasible"]),
         reason=row["reason"],
         attempt=row["attempt"],

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from hpo.errors import ExperimentError
 from hpo.experiment.identity import HASHED, config_hash, label_of, without_operational
 from hpo.experiment.lock import holder_of
+from hpo.keys import leaves
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
 from hpo.records import DataSource
 from hpo.resolved import plain, without_hydra
@@ -49,7 +50,7 @@ class Earlier:
         """What `config` has otherwise: dotted key -> (as it was, as it is)."""
         if not self.config:
             return {}
-        before, now = dict(_leaves(self.config)), dict(_leaves(plain(without_hydra(config))))
+        before, now = dict(leaves(self.config)), dict(leaves(plain(without_hydra(config))))
         skipped = (*_OF_A_LAUNCH, *_OF_THE_DATA)
         keys = [key for key in {**before, **now} if key.partition(".")[0] not in skipped]
         # a group that is none is a leaf, and none when another option takes its place
@@ -109,9 +110,9 @@ def check_same_training(earlier: Earlier, config: DictConfig, source: DataSource
     """Raise ExperimentError, with the differences, when its trials trained something else than these would."""
     if not earlier.config:
         return
-    before = dict(_leaves(without_operational({key: earlier.config.get(key) for key in HASHED})))
+    before = dict(leaves(without_operational({key: earlier.config.get(key) for key in HASHED})))
     values = plain(without_hydra(config))
-    now = dict(_leaves(without_operational({key: values.get(key) for key in HASHED})))
+    now = dict(leaves(without_operational({key: values.get(key) for key in HASHED})))
     lines = [
         f"  {spelled_change(key, before.get(key), now.get(key))}"
         for key in {**before, **now}
@@ -154,12 +155,3 @@ def _of_hash(experiment_dir: Path, digest: str, *, is_search: bool) -> Iterator[
         earlier = open_earlier(paths)
         if bool(earlier.config.get("search_space")) == is_search:
             yield earlier
-
-
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value by its dotted key; lists and empty nodes are values."""
-    if isinstance(node, Mapping) and node:
-        for key, child in node.items():
-            yield from _leaves(child, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, node

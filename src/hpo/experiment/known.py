@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hpo.records import Ended, Started, State
-from hpo.stored import json_of
+from hpo.stored import metrics_of
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,6 @@ class KnownTrial:
         )
         tested = metrics_of(row["test_metrics"]) if row["test_metrics"] is not None else None
         return cls(row["trial_id"], started, ended, num_replicates, tested)
-
-
-def metrics_of(text: str | None) -> dict[str, float]:
-    """Metrics as they were: JSON has no number that is not finite, and holds its name."""
-    return {name: float(value) if isinstance(value, str) else value for name, value in json_of(text).items()}
 
 
 def seconds_of(moment: datetime) -> float:

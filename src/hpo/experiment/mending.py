@@ -32,8 +32,8 @@ def _mend(paths: TrialPaths, reports: Sequence[Report]) -> str | None:
     missing = [record for record in missing if record[STEP] not in there]
     if not missing:
         return None
-    whole = sorted([*records, *missing], key=lambda record: float(record.get(STEP, 0)))
-    replace_file(paths.results, written_all(whole).encode())
+    # the whole records are the file's beginning
+    replace_file(paths.results, written_all([*records, *missing]).encode())
     return (
         f"{paths.results} was damaged: {len(missing)} evaluations are written again from the state database; "
         "what was logged between them is lost"

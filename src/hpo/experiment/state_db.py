@@ -13,10 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from hpo.experiment import sqlite
-from hpo.experiment.known import KnownTrial, metrics_of, seconds_of
+from hpo.experiment.known import KnownTrial, seconds_of
 from hpo.experiment.tables import attempts, experiments, metadata, replicates, reports, trials
 from hpo.records import Ended, ReplicateEnded, Report, Resumed, Started, State, TrialSpec
 from hpo.resolved import to_json
+from hpo.stored import metrics_of
 
 
 class StateDB:
@@ -44,7 +45,11 @@ class StateDB:
     def trials(self) -> dict[int, KnownTrial]:
         """The trials that are there, by number."""
         of_this = trials.c.experiment_id == self._experiment_id
-        ended = sa.select(replicates.c.number, sa.func.count()).group_by(replicates.c.number)
+        ended = (
+            sa.select(replicates.c.number, sa.func.count())
+            .where(replicates.c.experiment_id == self._experiment_id)
+            .group_by(replicates.c.number)
+        )
         with self._engine.connect() as connection:
             counts = {row[0]: int(row[1]) for row in connection.execute(ended)}
             rows = [dict(row) for row in connection.execute(trials.select().where(of_this)).mappings()]
@@ -163,7 +168,15 @@ class StateDB:
         values = [sa.literal(value).label(name) for name, value in (told | {"ended_at": _utc(ended.time)}).items()]
         row = sa.select(trials.c.experiment_id, trials.c.number, trials.c.attempt, *values).where(of_this)
         with self._engine.begin() as connection:
-            connection.execute(attempts.delete().where(*_is_attempt_of(of_this)))
+            # it is there already when its end is heard again
+            now = sa.select(trials.c.attempt).where(of_this).scalar_subquery()
+            connection.execute(
+                attempts.delete().where(
+                    attempts.c.experiment_id == self._experiment_id,
+                    attempts.c.number == ended.number,
+                    attempts.c.attempt == now,
+                )
+            )
             connection.execute(attempts.insert().from_select([column.name for column in attempts.c], row))
 
     def end_trial(self, ended: Ended) -> None:
@@ -219,13 +232,6 @@ _SET_BEST_TRIALS = (
     .where(experiments.c.experiment_id == sa.bindparam("of_experiment"))
     .values(best_trials=sa.bindparam("best_trials"))
 )
-
-
-def _is_attempt_of(trial: sa.ColumnElement[bool]) -> Sequence[sa.ColumnElement[bool]]:
-    """The row of the attempt that a trial is at; it is there already when its end is heard again."""
-    now = sa.select(trials.c.attempt).where(trial).scalar_subquery()
-    number = sa.select(trials.c.number).where(trial).scalar_subquery()
-    return attempts.c.number == number, attempts.c.attempt == now
 
 
 def _now() -> datetime:

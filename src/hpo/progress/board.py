@@ -12,8 +12,8 @@ from pathlib import Path
 from hpo.paths import ExperimentPaths
 from hpo.progress.estimate import seconds_left
 from hpo.progress.row import Row
-from hpo.progress.snapshot import COUNTED, EndedTrial, Snapshot, Standing, Warned
-from hpo.records import Ended, Event, ReplicateEnded, Report, Resumed, Started
+from hpo.progress.snapshot import EndedTrial, Snapshot, Standing, Warned
+from hpo.records import COUNTED, Ended, Event, ReplicateEnded, Report, Resumed, Started
 
 MAX_ENDED = 5
 """How many of the last ended trials are kept."""

@@ -18,16 +18,18 @@ from hpo.objectives import Objective
 from hpo.paths import ExperimentPaths
 from hpo.progress.estimate import seconds_left
 from hpo.progress.row import Row
-from hpo.progress.snapshot import COUNTED, Best, EndedTrial, Snapshot, Standing, Warned
-from hpo.records import State
-from hpo.stored import json_of, reading, time_of
+from hpo.progress.snapshot import Best, EndedTrial, Snapshot, Standing, Warned
+from hpo.records import COUNTED, State
+from hpo.stored import json_of, metrics_of, reading, time_of
 
 _MAX_ENDED = 5
 _TAIL_BYTES = 1 << 16
 _WARNING = " WARNING "
 _LOG_TIME = "%Y-%m-%d %H:%M:%S,%f"
 _OF_THIS = "experiment_id = :experiment_id"
-_EXPERIMENT = f"SELECT config, optim_metrics, best_trials, started_at, ended_at FROM experiments WHERE {_OF_THIS}"
+_EXPERIMENT = (
+    f"SELECT state, config, optim_metrics, best_trials, started_at, ended_at FROM experiments WHERE {_OF_THIS}"
+)
 _COUNTS = f"SELECT state, count(*) FROM trials WHERE {_OF_THIS} GROUP BY state"
 _LAST_END = f"SELECT max(ended_at) FROM trials WHERE {_OF_THIS}"
 _BEST = f"SELECT trial_id, metrics FROM trials WHERE {_OF_THIS} AND number IN (SELECT value FROM json_each(:best))"
@@ -80,7 +82,9 @@ class _Reader:
         rows = [self._row(row, num_replicates) for row in self._rows(_RUNNING, limit=max_running)]
         began = _seconds(experiment["started_at"])
         ended = _seconds(experiment["ended_at"])
-        total = config.get("total_trials")
+        # a grid, or a search that another budget has ended, may have come to fewer
+        is_over = State(experiment["state"]) is State.COMPLETE
+        total = standing.num_done if is_over else config.get("total_trials")
         # of a scheduler that died, the last that it wrote
         until = self._now if is_running else ended or _seconds(self._rows(_LAST_END)[0][0]) or began or self._now
         return Snapshot(
@@ -102,7 +106,9 @@ class _Reader:
 
     def _best(self, best_trials: str | None, objectives: Sequence[Objective]) -> Best | None:
         first = objectives[0]
-        found = [(row["trial_id"], json_of(row["metrics"])) for row in self._rows(_BEST, best=best_trials or "[]")]
+        found = [
+            (row["trial_id"], metrics_of(row["metrics"])) for row in self._rows(_BEST, best=best_trials or "[]")
+        ]
         values = [(float(metrics.get(first.name, math.nan)), name) for name, metrics in found]
         values = [(value, name) for value, name in values if not math.isnan(value)]
         if not values:
@@ -127,7 +133,7 @@ class _Reader:
             if at < started:  # an earlier attempt's, which this one goes on from
                 made.resumed(report["step"], report["replicate"], started)
             else:
-                made.heard(json_of(report["metrics"]), report["step"], report["replicate"], at)
+                made.heard(metrics_of(report["metrics"]), report["step"], report["replicate"], at)
         made.look(self._now)
         return made
 
@@ -177,7 +183,7 @@ def _ended(row: sqlite3.Row) -> EndedTrial:
         _seconds(row["started_at"]),
         _seconds(row["ended_at"]) or 0.0,
         device=row["device"],
-        metrics=json_of(row["metrics"]),
+        metrics=metrics_of(row["metrics"]),
         reason=row["reason"],
     )
 

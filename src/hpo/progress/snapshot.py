@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hpo.records import State
-
-COUNTED = (State.COMPLETE, State.PRUNED_POOR_PERFORMANCE, State.FAIL)
-"""The states that count for total_trials."""
+from hpo.records import COUNTED, State
 
 
 @dataclass(frozen=True)

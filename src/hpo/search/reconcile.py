@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 
 from hpo.experiment.experiment import Experiment
 from hpo.overrides import encode
-from hpo.records import Ended, Event, State, TrialSpec
+from hpo.records import COUNTED, Ended, Event, State, TrialSpec
 from hpo.search.on_disk import events_on_disk
 from hpo.search.study import Proposal, Study, state_of
 from hpo.search.warm_start import is_warm
@@ -30,7 +30,7 @@ class Left:
     @property
     def num_run(self) -> int:
         """The trials that count for total_trials."""
-        return sum(_was_run(ended.state) for ended in self.ended)
+        return sum(ended.state in COUNTED for ended in self.ended)
 
 
 def reconcile(study: Study, experiment: Experiment, fixed: Sequence[str]) -> Left:
@@ -112,7 +112,3 @@ def _reason(trial: FrozenTrial) -> str | None:
     if "constraint" in trial.user_attrs:
         return f"breaks the constraint {trial.user_attrs['constraint']}"
     return None
-
-
-def _was_run(state: State) -> bool:
-    return state in (State.COMPLETE, State.PRUNED_POOR_PERFORMANCE, State.FAIL)

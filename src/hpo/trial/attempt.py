@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from hpo import lean_torch
 from hpo.errors import DiskError, HpoError, NoExperimentError, TrialError
 from hpo.faults import reach
 from hpo.objectives import objective_values, objectives
@@ -196,6 +197,7 @@ def _call(trial: TrialHandle) -> Any:
     limit_threads(trial.config)
     task = _build(trial.config[trial.config.run_task])
     limit_threads(trial.config)  # of what the task has imported
+    lean_torch.spare_dynamo()
     return task(trial)
 
 

@@ -1,7 +1,7 @@
 // Importance and timeline.
 
 import { nothing, words } from "./lines.js";
-import { html, place, scale, seconds, svg } from "./plot.js";
+import { anchor, html, place, scale, seconds, svg } from "./plot.js";
 
 const ROW = 26;
 
@@ -33,11 +33,11 @@ export function timeline(host, data, options) {
   const bottom = data.slots.length * row + 6;
   const span = Math.max(1e-6, data.to - data.from);
   const x = scale(0, span, left, width - 12);
-  const root = svg("svg", { class: "frame timeline", width, height: bottom + 38, role: "img", "aria-label": `${data.total} trials in ${data.slots.length} slots over ${seconds(span)}, ${Math.round(data.busy * 100)} % busy` });
+  const root = svg("svg", { class: "frame timeline", width, height: bottom + 38, role: "img", "aria-label": `${data.total} trial${data.total === 1 ? "" : "s"} in ${data.slots.length} slot${data.slots.length === 1 ? "" : "s"} over ${seconds(span)}, ${Math.round(data.busy * 100)} % busy` });
   const axis = svg("g", { class: "axis" });
-  for (const value of timeTicks(span, width)) {
+  for (const value of timeTicks(x, span, width)) {
     axis.append(svg("line", { class: "grid", x1: x(value), x2: x(value), y1: 0, y2: bottom }));
-    axis.append(svg("text", { x: x(value), y: bottom + 15, "text-anchor": "middle" }, seconds(value)));
+    axis.append(svg("text", { x: x(value), y: bottom + 15, "text-anchor": anchor(x(value), width, seconds(value)) }, seconds(value)));
   }
   axis.append(svg("text", { class: "name", x: (left + width) / 2, y: bottom + 33, "text-anchor": "middle" }, "since the first trial started"));
   root.append(axis);
@@ -64,10 +64,13 @@ export function timeline(host, data, options) {
   return undefined;
 }
 
-function timeTicks(span, width) {
-  const steps = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800];
-  const wanted = span / Math.max(2, Math.min(8, width / 110));
-  const step = span < 4 ? span / 4 : steps.find((each) => each >= wanted) ?? wanted;
+function timeTicks(x, span, width) {
+  const count = Math.max(2, Math.min(8, width / 110));
+  if (span < 60) return x.ticks(count);
+  const steps = [10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800];
+  const wanted = span / count;
+  const fitting = steps.find((each) => each >= wanted) ?? wanted;
+  const step = fitting <= span ? fitting : steps.findLast((each) => each <= span);
   const found = [];
   for (let value = 0; value <= span; value += step) found.push(value);
   return found;

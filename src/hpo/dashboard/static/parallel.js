@@ -8,11 +8,11 @@ const HEIGHT = 292;
 const [TOP, BOTTOM, SIDE] = [44, 268, 46];
 
 export function parallel(host, data, options) {
-  if (!data.rows.length) return nothing(host, "No trial is complete yet.");
+  if (!data.rows.length) return nothing(host, data.is_filtered ? "No trial that the filters keep is complete." : "No trial is complete yet.");
   const axes = data.axes.map((axis, index) => ({ ...axis, index, of: scaleOf(axis), hasNone: data.rows.some((row) => row[index + 1] === null) }));
   const width = Math.max(host.clientWidth, axes.length * 104);
   axes.forEach((axis) => { axis.x = axes.length > 1 ? SIDE + (axis.index * (width - 2 * SIDE)) / (axes.length - 1) : width / 2; });
-  const root = svg("svg", { class: "frame parallel", width, height: HEIGHT, role: "group", "aria-label": `${data.rows.length} of ${data.total} complete trials over ${axes.length} axes` });
+  const root = svg("svg", { class: "frame parallel", width, height: HEIGHT, role: "group", "aria-label": `${data.rows.length} of ${data.total} complete trials over ${axes.length} ${axes.length === 1 ? "axis" : "axes"}` });
   const lines = data.rows.map((row) => {
     const d = axes.map((axis, at) => `${at ? "L" : "M"}${axis.x.toFixed(1)},${axis.of(row[at + 1]).toFixed(1)}`).join("");
     return svg("path", { d });
@@ -23,7 +23,7 @@ export function parallel(host, data, options) {
   const ranges = options.state.ranges ??= new Map();
   const told = html("p", { class: "note", role: "status" });
   const update = () => choose(data, axes, lines, ranges, told, options);
-  for (const axis of axes) root.append(axisOf(axis, ranges, update, root));
+  for (const axis of axes) root.append(axisOf(axis, ranges, update, root, axis.index > 0 && axis.index === axes.length - 1));
   host.append(html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Parallel coordinates" }, root), told);
   update();
   return undefined;
@@ -42,7 +42,7 @@ function scaleOf(axis) {
   };
 }
 
-function axisOf(axis, ranges, update, root) {
+function axisOf(axis, ranges, update, root, isLast) {
   const group = svg("g", { class: "axis", transform: `translate(${axis.x},0)` });
   const name = axis.title.length > 15 ? `…${axis.title.slice(-14)}` : axis.title;
   const title = svg("text", { class: "name", y: axis.index % 2 ? 14 : 28, "text-anchor": "middle" }, name);
@@ -50,8 +50,11 @@ function axisOf(axis, ranges, update, root) {
   group.append(title, svg("line", { class: "base", y1: TOP, y2: BOTTOM }));
   const marks = axis.kind === "number" ? axis.of.ticks(4) : axis.categories;
   for (const value of marks) {
-    const text = axis.kind === "number" ? shown(value) : value;
-    group.append(svg("text", { class: "value", x: 7, y: axis.of(value), dy: "0.32em" }, text.length > 12 ? `${text.slice(0, 11)}…` : text));
+    const whole = axis.kind === "number" ? shown(value) : value;
+    const text = whole.length > 12 ? `${whole.slice(0, 11)}…` : whole;
+    // beside the last axis there is room for a short one alone
+    const isLeft = isLast && 7 + text.length * 7 > SIDE;
+    group.append(svg("text", { class: "value", x: isLeft ? -7 : 7, y: axis.of(value), dy: "0.32em", "text-anchor": isLeft ? "end" : "start" }, text));
   }
   if (axis.hasNone) group.append(svg("text", { class: "value", x: 7, y: BOTTOM + 14, dy: "0.32em" }, "none"));
   const brush = svg("rect", { class: "brush", x: -9, width: 18, y: 0, height: 0 });

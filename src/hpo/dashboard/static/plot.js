@@ -47,14 +47,23 @@ export function scale(low, high, from, to, isLog = false) {
     const value = start + ((pixel - from) / (to - from)) * (end - start);
     return log ? 10 ** value : value;
   };
-  of.ticks = (count) => (log ? logTicks(start, end, count) : ticks(start, end, count));
+  of.ticks = (count, isWhole = false) => {
+    if (low === high) return [low];
+    // one tick alone tells no scale: closer ones are tried
+    for (let more = count; more <= 64; more *= 2) {
+      const found = log && more === count ? logTicks(start, end, count) : ticks(way === Math.log10 ? low : start, way === Math.log10 ? high : end, more, isWhole);
+      if (found.length > 1 || (isWhole && high - low < 1)) return found;
+    }
+    return [low, high];
+  };
   return of;
 }
 
-function ticks(low, high, count) {
+function ticks(low, high, count, isWhole = false) {
   const rough = (high - low) / Math.max(1, count);
   const unit = 10 ** Math.floor(Math.log10(rough));
-  const step = unit * [1, 2, 5, 10].find((factor) => factor * unit >= rough);
+  const fitting = unit * [1, 2, 5, 10].find((factor) => factor * unit >= rough);
+  const step = isWhole ? Math.max(1, Math.round(fitting)) : fitting;
   const found = [];
   for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-9; index += 1) {
     found.push(Number((index * step).toPrecision(12)));
@@ -67,14 +76,19 @@ function logTicks(low, high, count) {
   const every = Math.ceil((high - low) / Math.max(1, count));
   const found = [];
   for (let power = Math.ceil(low - 1e-9); power <= high + 1e-9; power += every) found.push(Number(`1e${power}`));
-  if (found.length < 3) {
-    for (const power of [...found, Math.floor(low)]) found.push(2 * 10 ** power, 5 * 10 ** power);
+  if (found.length < 2) {
+    for (const power of [Math.floor(low), Math.floor(high)]) found.push(Number(`2e${power}`), Number(`5e${power}`));
   }
   return [...new Set(found)].filter((value) => value >= 10 ** low * 0.999 && value <= 10 ** high * 1.001).sort((a, b) => a - b);
 }
 
+// A label at the right edge ends there, and is not cut off.
+export function anchor(at, width, text) {
+  return at + text.length * 3.5 > width ? "end" : "middle";
+}
+
 // A frame with two axes. Returns what to draw into and the scales.
-export function frame(host, { xs, ys, xTitle, yTitle, logX, logY, height = 260, label }) {
+export function frame(host, { xs, ys, xTitle, yTitle, logX, logY, wholeX, height = 260, label }) {
   const width = Math.max(260, host.clientWidth);
   const edge = { left: 58, right: 12, top: 26, bottom: 40 };
   const x = scale(xs[0], xs[1], edge.left, width - edge.right, logX);
@@ -86,10 +100,10 @@ export function frame(host, { xs, ys, xTitle, yTitle, logX, logY, height = 260, 
     grid.append(svg("line", { class: "grid", x1: edge.left, x2: width - edge.right, y1: at, y2: at }));
     grid.append(svg("text", { x: edge.left - 8, y: at, dy: "0.32em", "text-anchor": "end" }, shown(value)));
   }
-  for (const value of x.ticks(Math.min(8, width / 90))) {
+  for (const value of x.ticks(Math.min(8, width / 90), wholeX)) {
     const at = x(value);
     grid.append(svg("line", { class: "tick", x1: at, x2: at, y1: height - edge.bottom, y2: height - edge.bottom + 4 }));
-    grid.append(svg("text", { x: at, y: height - edge.bottom + 17, "text-anchor": "middle" }, shown(value)));
+    grid.append(svg("text", { x: at, y: height - edge.bottom + 17, "text-anchor": anchor(at, width, shown(value)) }, shown(value)));
   }
   grid.append(svg("line", { class: "base", x1: edge.left, x2: width - edge.right, y1: height - edge.bottom, y2: height - edge.bottom }));
   grid.append(svg("text", { class: "name", x: (edge.left + width - edge.right) / 2, y: height - 4, "text-anchor": "middle" }, xTitle));

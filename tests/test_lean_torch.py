@@ -40,7 +40,7 @@ print(json.dumps([
     {name: parameters(getattr(torch.optim, name), False) for name in names},
 ]))
 """
-_LEAN = "from hpo_launchers.local import _torch; _torch.import_torch()\n"
+_LEAN = "from hpo import lean_torch; lean_torch.import_torch()\n"
 
 
 def output(code: str) -> str:
@@ -59,6 +59,18 @@ def test_optimizers_step_as_ever_and_import_no_compiler_before_something_is_comp
     assert steps == steps_then == as_ever
     assert compiled == compiled_as_ever
     assert (has_dynamo, has_dynamo_then) == (False, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["", "with lean_torch.leaving_torch_alone(): "])
+def test_what_trains_in_a_process_of_ours_imports_no_compiler_either(where: str) -> None:
+    code = (
+        "from hpo import lean_torch\n"
+        f"{where}lean_torch.spare_dynamo()\n"
+        "parameters(torch.optim.SGD, False)\n"
+        'print("torch._dynamo" in sys.modules)'
+    )
+    assert output(_STEPS + code).strip() == str(bool(where))
 
 
 @pytest.mark.slow
@@ -96,8 +108,8 @@ def test_gradients_are_off_in_a_step_and_on_for_one_that_is_differentiable() -> 
 def test_torchmetrics_comes_without_scipy_signal_which_is_whole_when_it_is_wanted() -> None:
     code = (
         "import sys\n"
-        "from hpo_launchers.local import _torch\n"
-        "_torch.import_torchmetrics()\n"
+        "from hpo import lean_torch\n"
+        "lean_torch.import_torchmetrics()\n"
         "import scipy, torchmetrics.classification\n"
         "print('scipy.signal' in sys.modules)\n"
         "print(scipy.signal.firwin.__name__)\n"
@@ -111,8 +123,8 @@ def test_torchmetrics_comes_without_scipy_signal_which_is_whole_when_it_is_wante
 def test_a_scipy_signal_that_is_there_already_stays() -> None:
     code = (
         "import scipy.signal\n"
-        "from hpo_launchers.local import _torch\n"
-        "_torch.import_torchmetrics()\n"
+        "from hpo import lean_torch\n"
+        "lean_torch.import_torchmetrics()\n"
         "print(scipy.signal.firwin.__name__)\n"
     )
     assert output(code) == "firwin\n"

@@ -9,12 +9,16 @@ import contextlib
 import functools
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import CodeType, ModuleType
 from typing import Any
 
 _DYNAMO = "torch._dynamo"
+_OPTIMIZERS = "torch.optim"
 _SCIPY_SIGNAL = "scipy.signal"
+
+_left_alone: list[bool] = []
+_is_done: list[bool] = []
 
 
 def import_torch(name: str = "torch") -> ModuleType:
@@ -25,6 +29,23 @@ def import_torch(name: str = "torch") -> ModuleType:
     with contextlib.suppress(ImportError, AttributeError):
         _let_optimizers_do_without_dynamo()
     return torch
+
+
+def spare_dynamo() -> None:
+    """Spare what trains in this process a second at its first step, where it has torch and is ours."""
+    if _OPTIMIZERS in sys.modules and not _is_done and not _left_alone:
+        with contextlib.suppress(ImportError, AttributeError):
+            _let_optimizers_do_without_dynamo()
+
+
+@contextlib.contextmanager
+def leaving_torch_alone() -> Iterator[None]:
+    """In the block `spare_dynamo` does nothing: the process is somebody else's, and so is its torch."""
+    _left_alone.append(True)
+    try:
+        yield
+    finally:
+        _left_alone.pop()
 
 
 def import_torchmetrics(name: str = "torchmetrics") -> ModuleType:
@@ -47,6 +68,7 @@ def _let_optimizers_do_without_dynamo() -> None:
     They do so at their first step, to tell the compiler what not to compile. As long as nothing else has imported
     it, nothing is compiled. A torch.compile imports it, and from then on all is as torch has it.
     """
+    _is_done.append(True)
     disabling = importlib.import_module("torch._compile")._disable_dynamo
     stepping = importlib.import_module("torch.optim.optimizer")._use_grad_for_differentiable
     rewrap = {_code(disabling(_nothing)): _plain, _code(stepping(_nothing)): _with_gradients_as_configured}
