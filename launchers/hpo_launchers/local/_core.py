@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import sys
 import weakref
-from pathlib import Path
 from typing import Any
 
-import cloudpickle
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hpo.errors import ConfigError
 from hpo.resources import is_constant, need_of
-from hpo_launchers import _hydra, execution
+from hpo_launchers import execution
 from hpo_launchers.jobs import Composer
-from hpo_launchers.local._child import Surroundings
 from hpo_launchers.local._machine import find_machine, host_memory_mb, own_cores
 from hpo_launchers.local._packing import Machine
 from hpo_launchers.local._placing import Placing, most_at_once
 from hpo_launchers.local._preload import modules_for
 from hpo_launchers.local._processes import Processes
 from hpo_launchers.local._stream import LocalStream
+from hpo_launchers.worker.surroundings import surroundings_of
 
 _START_METHODS = ("forkserver", "spawn")
-_FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 def open_stream(
@@ -60,7 +54,7 @@ def open_stream(
     stream = LocalStream(
         Composer(context.config_loader, config),
         lambda: Processes(modules, is_forking=is_forking),
-        lambda wants_result: _surroundings(context, task_function, config, wants_result),
+        lambda wants_result: surroundings_of(context, task_function, config, wants_result=wants_result),
         placing,
         capacity=capacity,
         stop_timeout_s=stop_timeout_s,
@@ -68,32 +62,6 @@ def open_stream(
     # Hydra tells a launcher when to begin, and never when its sweep is over
     weakref.finalize(owner, stream.close)
     return stream
-
-
-def _surroundings(
-    context: HydraContext, task_function: TaskFunction, config: DictConfig, wants_result: bool
-) -> bytes:
-    """This process as it is now, for the trials that start from now on."""
-    environment = dict(os.environ)
-    if execution.is_run_config(config):
-        # set by hpo's command for itself
-        environment.pop(_FULL_ERROR, None)
-    job = (
-        task_function,
-        context.callbacks,
-        context.execution_whitelist,
-        _hydra.job_name(),
-        _hydra.resolvers(),
-    )
-    surroundings = Surroundings(
-        environment=environment,
-        working_directory=str(Path.cwd()),
-        path=tuple(sys.path),
-        arguments=tuple(sys.argv),
-        job=cloudpickle.dumps(job),
-        wants_result=wants_result,
-    )
-    return pickle.dumps(surroundings, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def _placing(config: DictConfig, devices: DictConfig | None, limit: int) -> tuple[Placing, int]:

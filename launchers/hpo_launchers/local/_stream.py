@@ -17,11 +17,12 @@ from hpo.search.stream import Hear
 from hpo_launchers import execution
 from hpo_launchers.jobs import Composer, Job
 from hpo_launchers.local._channel import Returned
-from hpo_launchers.local._child import Order, unpickled
+from hpo_launchers.local._child import Order
 from hpo_launchers.local._place import Place
 from hpo_launchers.local._placing import Placing
 from hpo_launchers.local._pool import Pool, TrialProcess
 from hpo_launchers.local._processes import Processes, ServerDied, spelled_exit
+from hpo_launchers.worker.loaded import unpickled
 
 _KILL_TIMEOUT_S = 10.0
 # a trial whose end is told may still flush what it has; one that hangs then would hold its slot for ever

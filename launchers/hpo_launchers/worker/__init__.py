@@ -1,0 +1,1 @@
+"""What a job needs in whatever process it runs: one of this machine, or of another."""
