@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 import sys
@@ -35,6 +36,13 @@ def new_experiment(config: DictConfig) -> Experiment:
     experiment = Experiment(config, find_data_source(config))
     experiment.say_what_starts(config)
     return experiment
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile hpo once: each process of the tests would, where the environment wants no byte code kept."""
+    if not hasattr(config, "workerinput"):
+        for folder in ("src", "launchers"):
+            compileall.compile_dir(REPOSITORY / folder, quiet=1)
 
 
 @pytest.hookimpl(optionalhook=True)
