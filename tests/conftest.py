@@ -156,8 +156,13 @@ def cli(tmp_path: Path) -> Cli:
     return run
 
 
-def run_in_process(folder: Path, arguments: Sequence[str], capfd: pytest.CaptureFixture[str]) -> Any:
-    """`python -m hpo` with these arguments, in this process, which has imported everything already.
+def run_in_process(
+    folder: Path,
+    arguments: Sequence[str],
+    capfd: pytest.CaptureFixture[str],
+    entry_point: Callable[[Sequence[str]], None] = main,
+) -> Any:
+    """`python -m hpo` (or another entry point) with these arguments, in this process, which has torch already.
 
     What a command may change, since its process ends with it, is as it was afterwards.
     """
@@ -168,7 +173,7 @@ def run_in_process(folder: Path, arguments: Sequence[str], capfd: pytest.Capture
     capfd.readouterr()
     try:
         with chdir(folder), warnings.catch_warnings(action="ignore"), pytest.raises(SystemExit) as ended:
-            main(arguments)
+            entry_point(arguments)
     finally:
         os.environ.clear()
         os.environ.update(environment)
