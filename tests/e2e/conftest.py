@@ -80,8 +80,10 @@ def hpo_in_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callabl
     return lambda *arguments: run_hpo_in_process(tmp_path, capfd, *arguments)
 
 
-def run_hpo_in_process(folder: Path, capfd: pytest.CaptureFixture[str], *arguments: str) -> Run:
-    experiment_dir = folder / "experiments"
+def run_hpo_in_process(
+    folder: Path, capfd: pytest.CaptureFixture[str], *arguments: str, experiment_dir: Path | None = None
+) -> Run:
+    experiment_dir = experiment_dir or folder / "experiments"
     done = run_in_process(folder, [*arguments, f"experiment_dir={experiment_dir}"], capfd)
     return Run(done.returncode, done.stdout, done.stderr, experiment_dir)
 
