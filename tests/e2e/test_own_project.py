@@ -78,10 +78,10 @@ def test_a_trial_that_raises_fails_with_its_traceback_and_the_search_goes_on(
 
 
 def test_an_experiment_in_which_no_trial_completes_exits_with_1(
-    hpo: Callable[..., Run], project: Callable[[str], None]
+    hpo_in_process: Callable[..., Run], project: Callable[[str], None]
 ) -> None:
     project("def run(trial):\n    raise ValueError('no')\n")
-    run = hpo("+experiment=mine", "--multirun", "total_trials=2")
+    run = hpo_in_process("+experiment=mine", "--multirun", "total_trials=2", "hydra/launcher=basic")
     assert run.status == 1
     assert "0 complete, 2 failed" in run.stdout
 
