@@ -96,21 +96,25 @@ def test_trials_that_run_when_the_time_is_over_are_kept_to_be_continued(project:
         assert study.execute("SELECT DISTINCT state FROM trials").fetchall() == [("RUNNING",)]
 
 
-@pytest.mark.parametrize("launcher", ["local", "in_process", "basic"])
-def test_a_trial_that_takes_too_long_fails_with_that_reason_and_the_search_goes_on(
-    project: Path, launcher: str
-) -> None:
-    run = search(project, "slow", "trial_timeout_s=1", "total_trials=4", f"hydra/launcher={launcher}")
+SLOW = ("slow", "trial_timeout_s=1", "total_trials=4")
 
-    assert run.status == 0, run.stdout + run.stderr
-    states = run.trials("state, reason")
-    assert [state for state, _ in states] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert "trial_timeout_s=1 is over" in states[1][1]
+
+def test_a_trial_that_takes_too_long_fails_with_that_reason_and_the_search_goes_on(project: Path) -> None:
+    assert_over(search(project, *SLOW))
+
+
+@pytest.mark.parametrize("launcher", ["in_process", "basic"])
+def test_so_does_one_in_the_schedulers_process(
+    project: Path, capfd: pytest.CaptureFixture[str], launcher: str
+) -> None:
+    assert_over(run_hpo_in_process(project, capfd, *searching(*SLOW), f"hydra/launcher={launcher}"))
 
 
 def test_a_trial_that_nothing_stops_is_killed(project: Path) -> None:
-    run = search(project, "hang", "trial_timeout_s=1", "total_trials=4")
+    assert_over(search(project, "hang", "trial_timeout_s=1", "total_trials=4"))
 
+
+def assert_over(run: Run) -> None:
     assert run.status == 0, run.stdout + run.stderr
     states = run.trials("state, reason")
     assert [state for state, _ in states] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]

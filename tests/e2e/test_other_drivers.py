@@ -62,11 +62,6 @@ def check_launcher(hpo: Callable[..., Run], launcher: str) -> None:
     assert len(study.trials[0].intermediate_values) == 1
 
 
-def test_the_stock_sweeper_drives_our_launchers(hpo: Callable[..., Run]) -> None:
-    run = hpo("+experiment=quadratic", "-m", f"total_trials={NUM_TRIALS}", "hydra/sweeper=optuna")
-    check(run, NUM_TRIALS)
-
-
 def test_the_stock_sweeper_takes_sweeps_from_the_command_line(hpo: Callable[..., Run]) -> None:
     run = hpo(
         *("+experiment=quadratic", "-m", "total_trials=2", "task.x=interval(0,1)"),
