@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import compileall
+import gc
+import importlib
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
@@ -17,10 +23,12 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-import hpo.app  # noqa: F401 - registers the schema and the resolvers, as the command does
+from hpo.app import main  # registers the schema and the resolvers, as the command does
+from hpo.command import TERMINATING
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.experiment import Experiment
 from hpo.experiment.identity import forget_drawn_ids
+from hpo.targets import allowed_targets
 
 REPOSITORY = Path(__file__).parents[1]
 _LIMIT_S = 120
@@ -35,6 +43,13 @@ def new_experiment(config: DictConfig) -> Experiment:
     experiment = Experiment(config, find_data_source(config))
     experiment.say_what_starts(config)
     return experiment
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile hpo once: each process of the tests would, where the environment wants no byte code kept."""
+    if not hasattr(config, "workerinput"):
+        for folder in ("src", "launchers"):
+            compileall.compile_dir(REPOSITORY / folder, quiet=1)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -137,5 +152,50 @@ def cli(tmp_path: Path) -> Cli:
             timeout=_LIMIT_S,
             check=False,
         )
+
+    return run
+
+
+def run_in_process(
+    folder: Path,
+    arguments: Sequence[str],
+    capfd: pytest.CaptureFixture[str],
+    entry_point: Callable[[Sequence[str]], None] = main,
+) -> Any:
+    """`python -m hpo` (or another entry point) with these arguments, in this process, which has torch already.
+
+    What a command may change, since its process ends with it, is as it was afterwards.
+    """
+    handlers = {number: signal.getsignal(number) for number in (*TERMINATING, signal.SIGINT)}
+    environment = dict(os.environ)
+    allowed_targets.cache_clear()
+    importlib.invalidate_caches()
+    capfd.readouterr()
+    try:
+        with chdir(folder), warnings.catch_warnings(action="ignore"), pytest.raises(SystemExit) as ended:
+            entry_point(arguments)
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        forget_drawn_ids()
+        allowed_targets.cache_clear()
+        gc.unfreeze()
+        torch.set_num_threads(1)
+        # the next project may have a package of the same name
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}"):
+                del sys.modules[name]
+    return subprocess.CompletedProcess(list(arguments), int(ended.value.code or 0), *capfd.readouterr())
+
+
+@pytest.fixture
+def cli_in_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """As `cli`, in this process."""
+
+    def run(*arguments: str, launcher: str | None = "basic") -> Any:
+        chosen = [f"hydra/launcher={launcher}"] if launcher else []
+        return run_in_process(tmp_path, [*arguments, *chosen], capfd)
 
     return run

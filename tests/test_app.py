@@ -22,6 +22,7 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 QUADRATIC = ("+experiment=quadratic", "tensorboard=false", "experiment_dir=experiments")
 SEARCH = (*QUADRATIC, "--multirun", "total_trials=2", "max_retries=0")
+GRID = ("search_algo=grid", "search_space=none", "try_defaults_first=false")
 
 TASKS = """
 def fails_below_zero(trial, x, y):
@@ -92,7 +93,8 @@ def test_the_installed_command_finds_the_projects_package_as_well(tmp_path: Path
 
 @pytest.mark.parametrize("redirection", [">&-", ">/dev/full", "| head -n 1"])
 def test_a_search_goes_on_when_nobody_reads_what_it_says(tmp_path: Path, redirection: str) -> None:
-    command = f"set -o pipefail; {shlex.join([sys.executable, '-m', 'hpo', *SEARCH])} {redirection}"
+    search = shlex.join([sys.executable, "-m", "hpo", *SEARCH, "hydra/launcher=basic"])
+    command = f"set -o pipefail; {search} {redirection}"
     done = subprocess.run(
         ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
     )
@@ -102,31 +104,29 @@ def test_a_search_goes_on_when_nobody_reads_what_it_says(tmp_path: Path, redirec
 
 
 @pytest.mark.usefixtures("project")
-@pytest.mark.parametrize(
-    ("task", "reason"),
-    [
-        ("dies", "its process died: killed by signal 9 (SIGKILL)"),
-        ("steps_back", "TrialError: a report's step must be a whole number of at least 0, but is -1"),
-        ("raises_what_cannot_be_written", "ValueError: bad \\udcff"),
-    ],
-)
-def test_whatever_a_trial_does_is_its_own_failure_and_stands_in_its_files(
-    cli: Cli, tmp_path: Path, task: str, reason: str
-) -> None:
-    done = cli(*SEARCH, f"task._target_=mytasks.{task}", launcher="local")
+def test_whatever_a_trial_does_is_its_own_failure_and_stands_in_its_files(cli: Cli, tmp_path: Path) -> None:
+    reasons = {
+        "dies": "its process died: killed by signal 9 (SIGKILL)",
+        "steps_back": "TrialError: a report's step must be a whole number of at least 0, but is -1",
+        "raises_what_cannot_be_written": "ValueError: bad \\udcff",
+    }
+    targets = ",".join(f"mytasks.{task}" for task in reasons)
+    done = cli(*SEARCH, f"task._target_=choice({targets})", "total_trials=3", *GRID, launcher="local")
 
     assert (done.returncode, done.stderr) == (1, "")
     paths = the_experiment(tmp_path)
-    failed = rows(paths, "SELECT trial_id, state, reason FROM trials")
-    assert [(state, said) for _, state, said in failed] == [("FAIL", reason)] * 2
-    for trial_id, _, _ in failed:
+    failed = rows(paths, "SELECT trial_id, state, reason, config FROM trials")
+    assert len(failed) == len(reasons)
+    for trial_id, state, said, config in failed:
+        reason = reasons[json.loads(config)["task"]["_target_"].removeprefix("mytasks.")]
+        assert (state, said) == ("FAIL", reason)
         trial = paths.trial(trial_id)
         assert json.loads(trial.metadata.read_text())["outcome"]["reason"] == reason
         assert reason.partition(": ")[2] in trial.log.read_text()
 
 
-def test_without_multirun_bad_input_is_told_in_the_same_way(cli: Cli, tmp_path: Path) -> None:
-    done = cli(*QUADRATIC, "device=tpu", launcher=None)
+def test_without_multirun_bad_input_is_told_in_the_same_way(cli_in_process: Cli, tmp_path: Path) -> None:
+    done = cli_in_process(*QUADRATIC, "device=tpu", launcher=None)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "hpo: device='tpu' is not known; allowed are auto, cpu and cuda\n"
@@ -141,9 +141,9 @@ def test_a_traceback_is_there_for_those_who_ask(cli: Cli) -> None:
 
 
 def test_a_metric_that_no_evaluation_produces_ends_the_experiment_with_those_there_are(
-    cli: Cli, tmp_path: Path
+    cli_in_process: Cli, tmp_path: Path
 ) -> None:
-    done = cli(*SEARCH, "+optim_metrics.f1=max", "optim_metrics.loss=null")
+    done = cli_in_process(*SEARCH, "+optim_metrics.f1=max", "optim_metrics.loss=null")
 
     assert done.returncode == 2
     assert done.stderr.startswith("hpo: optim_metrics names f1, which no evaluation produces; there are: ")
@@ -152,8 +152,8 @@ def test_a_metric_that_no_evaluation_produces_ends_the_experiment_with_those_the
     assert rows(the_experiment(tmp_path), "SELECT state FROM experiments") == [("FAIL",)]
 
 
-def test_a_search_leaves_a_whole_experiment_and_shows_the_best_trial(cli: Cli, tmp_path: Path) -> None:
-    done = cli(
+def test_a_search_leaves_a_whole_experiment_and_shows_the_best_trial(cli_in_process: Cli, tmp_path: Path) -> None:
+    done = cli_in_process(
         *QUADRATIC,
         "-m",
         "total_trials=5",
@@ -187,8 +187,10 @@ def test_a_search_leaves_a_whole_experiment_and_shows_the_best_trial(cli: Cli, t
 
 
 @pytest.mark.usefixtures("project")
-def test_trials_that_raise_fail_and_the_experiment_goes_on(cli: Cli, tmp_path: Path) -> None:
-    done = cli(*QUADRATIC, "-m", "total_trials=6", "task._target_=mytasks.fails_below_zero", "random_seed=1")
+def test_trials_that_raise_fail_and_the_experiment_goes_on(cli_in_process: Cli, tmp_path: Path) -> None:
+    done = cli_in_process(
+        *QUADRATIC, "-m", "total_trials=6", "task._target_=mytasks.fails_below_zero", "random_seed=1"
+    )
 
     assert (done.returncode, done.stderr) == (0, "")
     paths = the_experiment(tmp_path)
@@ -206,8 +208,10 @@ def test_trials_that_raise_fail_and_the_experiment_goes_on(cli: Cli, tmp_path: P
 
 @pytest.mark.usefixtures("project")
 @pytest.mark.parametrize("multirun", [["-m", "total_trials=2"], []])
-def test_the_exit_status_is_1_when_no_trial_completes(cli: Cli, tmp_path: Path, multirun: list[str]) -> None:
-    done = cli(*QUADRATIC, "task._target_=mytasks.always_fails", *multirun)
+def test_the_exit_status_is_1_when_no_trial_completes(
+    cli_in_process: Cli, tmp_path: Path, multirun: list[str]
+) -> None:
+    done = cli_in_process(*QUADRATIC, "task._target_=mytasks.always_fails", *multirun)
 
     assert (done.returncode, done.stderr) == (1, "")
     assert "RuntimeError: never" in done.stdout
@@ -215,9 +219,9 @@ def test_the_exit_status_is_1_when_no_trial_completes(cli: Cli, tmp_path: Path, 
 
 
 def test_a_dry_run_shows_the_space_the_first_proposals_and_the_directory_and_writes_nothing(
-    cli: Cli, tmp_path: Path
+    cli_in_process: Cli, tmp_path: Path
 ) -> None:
-    done = cli(*SEARCH, "--dry-run")
+    done = cli_in_process(*SEARCH, "--dry-run")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "task.x: -5.0 to 5.0\n" in done.stdout
@@ -237,8 +241,8 @@ def test_without_multirun_one_trial_is_trained_with_the_configured_values(cli: C
     assert "loss = 1.25" in done.stdout
 
 
-def test_help_explains_the_groups_and_the_commonest_overrides(cli: Cli) -> None:
-    done = cli("--help", launcher=None)
+def test_help_explains_the_groups_and_the_commonest_overrides(cli_in_process: Cli) -> None:
+    done = cli_in_process("--help", launcher=None)
 
     assert (done.returncode, done.stderr) == (0, "")
     for text in (

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hpo.app import main
-from hpo.command import TERMINATING
 from tests.conftest import Cli
 
 SEARCH = (
@@ -21,24 +15,6 @@ SEARCH = (
     "--multirun",
     "total_trials=2",
 )
-
-
-@pytest.fixture
-def cli_in_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Cli]:
-    """As `cli`, the command's main() in this process: a message is the same, and comes without all the imports."""
-    before = {number: signal.getsignal(number) for number in TERMINATING}
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> Any:
-        with pytest.raises(SystemExit) as ended:
-            main([*arguments, "hydra/launcher=basic"])
-        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), *capfd.readouterr())
-
-    yield run
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
@@ -124,12 +100,12 @@ def _check(cli: Cli, tmp_path: Path, arguments: list[str], said: str) -> None:
     ids=["syntax", "duplicate", "encoding"],
 )
 def test_yaml_that_cannot_be_read_is_one_message_with_its_file(
-    cli: Cli, tmp_path: Path, text: bytes, said: str
+    cli_in_process: Cli, tmp_path: Path, text: bytes, said: str
 ) -> None:
     (tmp_path / "conf" / "search_space").mkdir(parents=True)
     (tmp_path / "conf" / "search_space" / "net.yaml").write_bytes(text)
 
-    done = cli(*SEARCH, "search_space=net")
+    done = cli_in_process(*SEARCH, "search_space=net")
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("hpo: ")

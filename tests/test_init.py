@@ -10,6 +10,7 @@ import pytest
 
 from hpo.errors import ConfigError
 from hpo.init.skeleton import package_name, write
+from tests.conftest import run_in_process
 
 _LIMIT_S = 120
 
@@ -34,7 +35,9 @@ def files_below(folder: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_the_skeleton_runs_as_it_is_written_by_the_commands_that_are_printed(tmp_path: Path) -> None:
+def test_the_skeleton_runs_as_it_is_written_by_the_commands_that_are_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     done = init(tmp_path, "my project")
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.strip() for line in done.stdout.splitlines()]
@@ -44,9 +47,11 @@ def test_the_skeleton_runs_as_it_is_written_by_the_commands_that_are_printed(tmp
         "cd 'my project' && python -m hpo +experiment=spirals --multirun",
         "cd 'my project' && python -m hpo +experiment=spirals",
     ]
-    for command in commands:
-        arguments = command.partition("python ")[2].split()
-        ran = run(tmp_path / "my project", "-W", "ignore", *arguments)
+    search, single = (command.partition("python ")[2].split() for command in commands)
+    searched = run(tmp_path / "my project", "-W", "ignore", *search)
+    # it trains in the process of the command, for which this one will do
+    trained = run_in_process(tmp_path / "my project", single[2:], capfd)
+    for ran in (searched, trained):
         assert ran.returncode == 0, ran.stderr
         assert "best trial by val_accuracy" in ran.stdout
 

@@ -6,8 +6,12 @@ import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+from hpo.lean_torch import import_torchmetrics
 
 _STEPS = """
 import json, sys, torch
@@ -51,57 +55,88 @@ def output(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
-def test_optimizers_step_as_ever_and_import_no_compiler_before_something_is_compiled() -> None:
-    steps, has_dynamo, compiled, has_dynamo_then, steps_then = json.loads(output(_LEAN + _STEPS + _SHOW))
-    as_ever, _, compiled_as_ever, _, _ = json.loads(output(_STEPS + _SHOW))
+_GRADIENTS = """
+class Probe(torch.optim.SGD):
+    pass
 
-    assert steps == steps_then == as_ever
+for differentiable in (False, True):
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = Probe([weight], lr=0.1, differentiable=differentiable)
+    seen = []
+    def loss():
+        seen.append(torch.is_grad_enabled())
+        return weight.sum()
+    _init_group = optimizer._init_group
+    optimizer._init_group = lambda *a: (seen.append(torch.is_grad_enabled()), _init_group(*a))[1]
+    optimizer.step(loss)
+    print(json.dumps([*seen, torch.is_grad_enabled()]))
+"""
+_COMPILED_STEP = """
+weight = torch.nn.Parameter(torch.ones(3))
+optimizer = torch.optim.SGD([weight], lr=0.1)
+weight.square().sum().backward()
+torch.compile(optimizer.step, backend="eager")()
+print(json.dumps(weight.tolist()))
+"""
+
+
+@pytest.fixture(scope="module")
+def lean() -> list[Any]:
+    """What is printed where torch was imported in our way."""
+    return [json.loads(line) for line in output(_LEAN + _STEPS + _GRADIENTS + _SHOW + _COMPILED_STEP).splitlines()]
+
+
+@pytest.fixture(scope="module")
+def as_ever() -> list[Any]:
+    """The same where torch is somebody else's."""
+    somebody_elses = (
+        "from hpo import lean_torch\nwith lean_torch.leaving_torch_alone(): lean_torch.spare_dynamo()\n"
+    )
+    code = _STEPS + somebody_elses + _GRADIENTS + _SHOW + _COMPILED_STEP
+    return [json.loads(line) for line in output(code).splitlines()]
+
+
+@pytest.mark.slow
+def test_optimizers_step_as_ever_and_import_no_compiler_before_something_is_compiled(
+    lean: list[Any], as_ever: list[Any]
+) -> None:
+    steps, has_dynamo, compiled, has_dynamo_then, steps_then = lean[2]
+    steps_as_ever, _, compiled_as_ever, _, _ = as_ever[2]
+
+    assert steps == steps_then == steps_as_ever
     assert compiled == compiled_as_ever
     assert (has_dynamo, has_dynamo_then) == (False, True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("where", ["", "with lean_torch.leaving_torch_alone(): "])
-def test_what_trains_in_a_process_of_ours_imports_no_compiler_either(where: str) -> None:
-    code = (
-        "from hpo import lean_torch\n"
-        f"{where}lean_torch.spare_dynamo()\n"
-        "parameters(torch.optim.SGD, False)\n"
-        'print("torch._dynamo" in sys.modules)'
-    )
-    assert output(_STEPS + code).strip() == str(bool(where))
+def test_a_torch_that_is_somebody_elses_is_left_alone(as_ever: list[Any]) -> None:
+    _, has_dynamo, _, _, _ = as_ever[2]
+    assert has_dynamo
 
 
 @pytest.mark.slow
-def test_a_step_that_is_compiled_itself_works() -> None:
-    code = (
-        "weight = torch.nn.Parameter(torch.ones(3))\n"
-        "optimizer = torch.optim.SGD([weight], lr=0.1)\n"
-        "weight.square().sum().backward()\n"
-        'torch.compile(optimizer.step, backend="eager")()\n'
-        "print(weight.tolist())"
-    )
-    assert output(_LEAN + _STEPS + code) == output(_STEPS + code)
+def test_a_step_that_is_compiled_itself_works(lean: list[Any], as_ever: list[Any]) -> None:
+    assert lean[3] == as_ever[3]
 
 
-def test_gradients_are_off_in_a_step_and_on_for_one_that_is_differentiable() -> None:
-    code = (
-        "class Probe(torch.optim.SGD):\n"
-        "    pass\n"
-        "weight = torch.nn.Parameter(torch.ones(1))\n"
-        "for differentiable in (False, True):\n"
-        "    optimizer = Probe([weight], lr=0.1, differentiable=differentiable)\n"
-        "    seen = []\n"
-        "    def loss():\n"
-        "        seen.append(torch.is_grad_enabled())\n"
-        "        return weight.sum()\n"
-        "    _init_group = optimizer._init_group\n"
-        "    optimizer._init_group = lambda *a: (seen.append(torch.is_grad_enabled()), _init_group(*a))[1]\n"
-        "    optimizer.step(loss)\n"
-        "    print(*seen, torch.is_grad_enabled())"
+def test_gradients_are_off_in_a_step_and_on_for_one_that_is_differentiable(lean: list[Any]) -> None:
+    assert lean[:2] == [[True, False, True], [True, True, True]]
+
+
+@pytest.mark.slow
+def test_what_trains_in_the_commands_process_imports_neither_compiler_nor_signal_processing(
+    tmp_path: Path,
+) -> None:
+    arguments = (
+        *("+experiment=mnist", "data_config=digits", "model_config.hidden_size=4", "train_config.epochs=1"),
+        *("tensorboard=false", f"experiment_dir={tmp_path}"),
     )
-    assert output(_LEAN + _STEPS + code) == "True False True\nTrue True True\n"
+    code = (
+        "import sys\n"
+        "from hpo.command import execute\n"
+        f"assert execute({arguments!r})\n"
+        "print([it for it in ('torch', 'torch._dynamo', 'torchmetrics', 'scipy.signal') if it in sys.modules])"
+    )
+    assert output(code).splitlines()[-1] == "['torch', 'torchmetrics']"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("scipy") is None, reason="needs scipy")
@@ -119,12 +154,10 @@ def test_torchmetrics_comes_without_scipy_signal_which_is_whole_when_it_is_wante
     assert output(code) == "False\nfirwin\nfirwin\n"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("scipy") is None, reason="needs scipy")
 def test_a_scipy_signal_that_is_there_already_stays() -> None:
-    code = (
-        "import scipy.signal\n"
-        "from hpo import lean_torch\n"
-        "lean_torch.import_torchmetrics()\n"
-        "print(scipy.signal.firwin.__name__)\n"
-    )
-    assert output(code) == "firwin\n"
+    signal = pytest.importorskip("scipy.signal")
+
+    import_torchmetrics()
+
+    assert sys.modules["scipy.signal"] is signal
+    assert signal.firwin.__name__ == "firwin"

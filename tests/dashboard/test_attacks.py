@@ -26,7 +26,7 @@ from tests.dashboard.serving import Running, ask, running
 from tests.dashboard.test_mounts import states
 
 # HPO_WRITER_S=60 lets it write for a minute
-WRITER_S = float(os.environ.get("HPO_WRITER_S", "2"))
+WRITER_S = float(os.environ.get("HPO_WRITER_S", "1"))
 PAGES = [
     "/",
     f"/experiments/{FIRST}",
@@ -258,9 +258,9 @@ def test_readers_never_make_a_writer_fail(copied: ExperimentPaths, mode: str) ->
     result, counts = written_while_read(copied, WRITER_S, mode)
 
     assert result["failures"] == []
-    assert result["transactions"] > 50
+    assert result["transactions"] > 25
     assert result["slowest_s"] < 5
-    assert counts[200] > 20
+    assert counts[200] > 10
     with closing(sqlite3.connect(copied.study_db)) as connection:
         assert connection.execute("SELECT COUNT(*) FROM trials").fetchone() == (result["trials"],)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from hpo.paths import ExperimentPaths
+from tests.conftest import run_in_process
 from tests.projects import make_project
 
 TIMEOUT_S = 180
@@ -68,6 +69,23 @@ def run_hpo(folder: Path, *arguments: str) -> Run:
 def hpo(tmp_path: Path) -> Callable[..., Run]:
     """`hpo(*arguments)` runs the command in `tmp_path`."""
     return lambda *arguments: run_hpo(tmp_path, *arguments)
+
+
+@pytest.fixture
+def hpo_in_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., Run]:
+    """As `hpo`, the command's main() in this process, which has imported everything: for the seconds that saves.
+
+    A trial that runs in the scheduler's process (launcher basic or in_process) then runs in this one.
+    """
+    return lambda *arguments: run_hpo_in_process(tmp_path, capfd, *arguments)
+
+
+def run_hpo_in_process(
+    folder: Path, capfd: pytest.CaptureFixture[str], *arguments: str, experiment_dir: Path | None = None
+) -> Run:
+    experiment_dir = experiment_dir or folder / "experiments"
+    done = run_in_process(folder, [*arguments, f"experiment_dir={experiment_dir}"], capfd)
+    return Run(done.returncode, done.stdout, done.stderr, experiment_dir)
 
 
 @pytest.fixture

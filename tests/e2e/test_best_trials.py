@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from hpo.paths import ExperimentPaths
-from tests.e2e.conftest import TIMEOUT_S, Run, environment
+from tests.e2e.conftest import TIMEOUT_S, Run, environment, run_hpo_in_process
 
 MNIST = (
     *("+experiment=mnist", "data_config=digits", "train_config.epochs=2", "model_config.hidden_size=8"),
@@ -56,27 +56,46 @@ def results_of(best: dict[str, Any]) -> bytes:
     return (Path(best["directory"]) / "results.json").read_bytes()
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        ("-m", *SWEEPS, "threads_per_trial=auto"),
-        ("-m", *SWEEPS, "hydra/launcher=basic"),
-        ("-m", *SWEEPS, "hydra/sweeper=optuna"),
-        ("-m", "hydra/sweeper=basic", "optimizer_config.lr=1e-2,1e-3", "model_config=lenet5"),
-        ("optimizer_config.lr=0.01",),
-    ],
-    ids=["local", "in batches", "the stock sweeper", "Hydra's basic sweeper", "a single run"],
-)
-def test_the_command_reproduces_the_best_trial_to_the_bit(
-    hpo: Callable[..., Run], tmp_path: Path, how: tuple[str, ...]
-) -> None:
-    mnist = [text for text in MNIST if "model_config=lenet5" not in how or "hidden" not in text]
-    run = hpo(*mnist, *how)
+def test_the_command_reproduces_the_best_trial_to_the_bit(hpo: Callable[..., Run], tmp_path: Path) -> None:
+    run = hpo(*MNIST, "-m", *SWEEPS, "threads_per_trial=auto")
     assert run.status == 0, run.stdout + run.stderr
     best = yaml.safe_load(run.paths.best_trial.read_text())
 
-    paths, repeated = again(best["command"], tmp_path)
+    assert_reproduced(run, best, *again(best["command"], tmp_path))
 
+
+@pytest.mark.parametrize(
+    ("how", "is_in_process"),
+    [
+        (("-m", *SWEEPS, "hydra/launcher=basic"), True),
+        (("-m", *SWEEPS, "hydra/sweeper=optuna"), False),
+        (("-m", "hydra/sweeper=basic", "optimizer_config.lr=1e-2,1e-3", "model_config=lenet5"), False),
+        (("optimizer_config.lr=0.01",), True),
+    ],
+    ids=["in batches", "the stock sweeper", "Hydra's basic sweeper", "a single run"],
+)
+def test_the_command_reproduces_the_best_trial_of_any_driver_to_the_bit(
+    hpo: Callable[..., Run],
+    hpo_in_process: Callable[..., Run],
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    how: tuple[str, ...],
+    is_in_process: bool,
+) -> None:
+    mnist = [text for text in MNIST if "model_config=lenet5" not in how or "hidden" not in text]
+    run = (hpo_in_process if is_in_process else hpo)(*mnist, *how)
+    assert run.status == 0, run.stdout + run.stderr
+    best = yaml.safe_load(run.paths.best_trial.read_text())
+
+    words = shlex.split(best["command"])
+    assert words[:3] == ["python", "-m", "hpo"]
+    repeated = run_hpo_in_process(tmp_path, capfd, *words[3:], experiment_dir=tmp_path / "again")
+
+    assert repeated.status == 0, repeated.stdout + repeated.stderr
+    assert_reproduced(run, best, repeated.paths, yaml.safe_load(repeated.paths.best_trial.read_text()))
+
+
+def assert_reproduced(run: Run, best: dict[str, Any], paths: ExperimentPaths, repeated: dict[str, Any]) -> None:
     assert repeated["value"] == best["value"]
     assert repeated["metrics"] == best["metrics"]
     assert results_of(repeated) == results_of(best)

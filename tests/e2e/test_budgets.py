@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Run, run_hpo
+from tests.e2e.conftest import Run, run_hpo, run_hpo_in_process
 
 TASKS = """
 import signal, time
@@ -65,9 +66,20 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def search(project: Path, task: str, *arguments: str) -> Run:
-    return run_hpo(
-        project,
+@pytest.fixture
+def search_in_process(project: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., Run]:
+    """As `search`, where it does not matter what runs the trials."""
+    return lambda *arguments: run_hpo_in_process(
+        project, capfd, *searching(*arguments), "hydra/launcher=in_process"
+    )
+
+
+def search(project: Path, *arguments: str) -> Run:
+    return run_hpo(project, *searching(*arguments))
+
+
+def searching(task: str, *arguments: str) -> tuple[str, ...]:
+    return (
         *("+experiment=noop", "--multirun", f"task._target_=mytasks.{task}", "search_space=none"),
         *("++task.x=interval(0,1)", "try_defaults_first=false", "hydra/sweeper/sampler=random", *arguments),
     )
@@ -84,45 +96,53 @@ def test_trials_that_run_when_the_time_is_over_are_kept_to_be_continued(project:
         assert study.execute("SELECT DISTINCT state FROM trials").fetchall() == [("RUNNING",)]
 
 
-@pytest.mark.parametrize("launcher", ["local", "in_process", "basic"])
-def test_a_trial_that_takes_too_long_fails_with_that_reason_and_the_search_goes_on(
-    project: Path, launcher: str
-) -> None:
-    run = search(project, "slow", "trial_timeout_s=1", "total_trials=4", f"hydra/launcher={launcher}")
+SLOW = ("slow", "trial_timeout_s=1", "total_trials=4")
 
-    assert run.status == 0, run.stdout + run.stderr
-    states = run.trials("state, reason")
-    assert [state for state, _ in states] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert "trial_timeout_s=1 is over" in states[1][1]
+
+def test_a_trial_that_takes_too_long_fails_with_that_reason_and_the_search_goes_on(project: Path) -> None:
+    assert_over(search(project, *SLOW))
+
+
+@pytest.mark.parametrize("launcher", ["in_process", "basic"])
+def test_so_does_one_in_the_schedulers_process(
+    project: Path, capfd: pytest.CaptureFixture[str], launcher: str
+) -> None:
+    assert_over(run_hpo_in_process(project, capfd, *searching(*SLOW), f"hydra/launcher={launcher}"))
 
 
 def test_a_trial_that_nothing_stops_is_killed(project: Path) -> None:
-    run = search(project, "hang", "trial_timeout_s=1", "total_trials=4")
+    assert_over(search(project, "hang", "trial_timeout_s=1", "total_trials=4"))
 
+
+def assert_over(run: Run) -> None:
     assert run.status == 0, run.stdout + run.stderr
     states = run.trials("state, reason")
     assert [state for state, _ in states] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert "trial_timeout_s=1 is over" in states[1][1]
 
 
-def test_a_search_ends_when_its_target_is_reached(project: Path) -> None:
-    target = run_hpo(project, "+experiment=quadratic", "--multirun", "target_value=5", "concurrent_trials=1")
+def test_a_search_ends_when_its_target_is_reached(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    target = run_hpo_in_process(
+        *(tmp_path, capfd, "+experiment=quadratic", "--multirun", "target_value=5", "hydra/launcher=in_process"),
+    )
 
     assert target.status == 0
     assert target.trials("state") == [("COMPLETE",)]
     assert "trial 0 has reached target_value=5: loss is 5" in target.stdout
 
 
-def test_a_search_ends_when_trials_no_longer_improve_on_the_best(project: Path) -> None:
-    run = search(project, "same", "max_stale_trials=3", "concurrent_trials=1", "total_trials=20")
+def test_a_search_ends_when_trials_no_longer_improve_on_the_best(search_in_process: Callable[..., Run]) -> None:
+    run = search_in_process("same", "max_stale_trials=3", "concurrent_trials=1", "total_trials=20")
 
     assert run.status == 0
     assert run.trials("state") == [("COMPLETE",)] * 4
     assert "the last 3 trials have not improved on the best (max_stale_trials)" in run.stdout
 
 
-def test_first_trials_that_all_fail_in_one_way_end_the_search_and_the_error_is_shown_once(project: Path) -> None:
-    run = search(project, "broken", "total_trials=50", "concurrent_trials=1")
+def test_first_trials_that_all_fail_in_one_way_end_the_search_and_the_error_is_shown_once(
+    search_in_process: Callable[..., Run],
+) -> None:
+    run = search_in_process("broken", "total_trials=50", "concurrent_trials=1")
 
     assert run.status == 1
     assert [state for (state,) in run.trials("state")] == ["FAIL"] * 3
@@ -131,9 +151,8 @@ def test_first_trials_that_all_fail_in_one_way_end_the_search_and_the_error_is_s
     assert "mytasks.py" in run.stdout
 
 
-def test_too_many_failures_end_the_search(project: Path) -> None:
-    run = search(
-        project,
+def test_too_many_failures_end_the_search(search_in_process: Callable[..., Run]) -> None:
+    run = search_in_process(
         "sometimes",
         *("max_failure_rate=0.5", "failure_window=5", "total_trials=50", "concurrent_trials=1"),
     )
@@ -143,22 +162,32 @@ def test_too_many_failures_end_the_search(project: Path) -> None:
     assert "of the last 5 trials failed, more than max_failure_rate=0.5" in run.stdout
 
 
-def test_trials_without_a_finite_value_fail_with_that_reason_and_do_not_end_the_search(project: Path) -> None:
-    run = search(project, "nan", "total_trials=5", "pruner=median")
+def test_trials_without_a_finite_value_fail_with_that_reason_and_do_not_end_the_search(
+    search_in_process: Callable[..., Run],
+) -> None:
+    run = search_in_process("nan", "total_trials=5", "pruner=median")
 
     assert run.status == 1
     assert run.trials("state, reason") == [("FAIL", "loss is nan, which is not finite")] * 5
 
 
-def test_limits_that_only_a_search_has_are_nothing_to_a_single_run(tmp_path: Path) -> None:
-    run = run_hpo(tmp_path, "+experiment=quadratic", "max_stale_trials=500", "target_value=1", "enqueue=none.csv")
+def test_limits_that_only_a_search_has_are_nothing_to_a_single_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = run_hpo_in_process(
+        tmp_path, capfd, "+experiment=quadratic", "max_stale_trials=500", "target_value=1", "enqueue=none.csv"
+    )
 
     assert run.status == 0, run.stderr
     assert run.trials("state") == [("COMPLETE",)]
 
 
-def test_budgets_that_contradict_each_other_are_errors_before_anything_starts(tmp_path: Path) -> None:
-    run = run_hpo(tmp_path, "+experiment=quadratic", "--multirun", "timeout_s=5", "trial_timeout_s=6")
+def test_budgets_that_contradict_each_other_are_errors_before_anything_starts(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = run_hpo_in_process(
+        tmp_path, capfd, "+experiment=quadratic", "--multirun", "timeout_s=5", "trial_timeout_s=6"
+    )
 
     assert run.status == 2
     assert "trial_timeout_s=6.0 is longer than timeout_s=5.0 of the search" in run.stderr

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from hpo import load
-from tests.e2e.conftest import Run
+from tests.e2e.conftest import Run, run_hpo
+from tests.projects import make_project
 
 pytestmark = pytest.mark.slow
 
@@ -45,31 +46,42 @@ constraints:
     budget: 60
 soft_constraints:
   - latency <= 20
-total_trials: 12
+total_trials: 20
 """
+NUM_TRIALS = 20
+
+
+def make_constrained(folder: Path) -> None:
+    """A project with a rule of its own."""
+    make_project(folder, RULES)
+    (folder / "conf" / "experiment" / "constrained.yaml").write_text(EXPERIMENT)
 
 
 @pytest.fixture
-def constrained(tmp_path: Path, project: Callable[[str], None]) -> Path:
-    """A project with a rule of its own; the path of its experiment."""
-    project(RULES)
-    path = tmp_path / "conf" / "experiment" / "constrained.yaml"
-    path.write_text(EXPERIMENT)
-    return path
+def constrained(tmp_path: Path) -> None:
+    make_constrained(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The search of that project."""
+    folder = tmp_path_factory.mktemp("searched")
+    make_constrained(folder)
+    run = run_hpo(folder, "+experiment=constrained", "--multirun")
+    assert run.status == 0, run.stderr
+    return run
 
 
 def study_of(run: Run) -> optuna.Study:
     return optuna.load_study(study_name=None, storage=f"sqlite:///{run.paths.study_db}")
 
 
-def test_a_project_with_a_rule_of_its_own_runs_only_what_keeps_it(hpo: Hpo, constrained: Path) -> None:
-    run = hpo("+experiment=constrained", "--multirun")
-
-    assert run.status == 0, run.stderr
+def test_a_project_with_a_rule_of_its_own_runs_only_what_keeps_it(searched: Run) -> None:
+    run = searched
     rows = run.trials("number, trial_id, state, params, reason, is_feasible")
     ran = [row for row in rows if row[2] == "COMPLETE"]
     invalid = [row for row in rows if row[2] == "PRUNED_INVALID"]
-    assert len(ran) == 12
+    assert len(ran) == NUM_TRIALS
     for _, trial_id, _, params, _, is_feasible in ran:
         width, depth = json.loads(params)["task.width"], json.loads(params)["task.depth"]
         assert depth <= width
@@ -89,9 +101,8 @@ def test_a_project_with_a_rule_of_its_own_runs_only_what_keeps_it(hpo: Hpo, cons
         assert f"trial {trial_id} PRUNED_INVALID: {reason}" in run.paths.log.read_text()
 
 
-def test_everybody_agrees_on_the_best_trial_that_breaks_no_soft_constraint(hpo: Hpo, constrained: Path) -> None:
-    run = hpo("+experiment=constrained", "--multirun", "total_trials=20")
-
+def test_everybody_agrees_on_the_best_trial_that_breaks_no_soft_constraint(searched: Run) -> None:
+    run = searched
     study = study_of(run)
     best = yaml.safe_load(run.paths.best_trial.read_text())
     assert best["metrics"]["latency"] <= 20
@@ -101,20 +112,16 @@ def test_everybody_agrees_on_the_best_trial_that_breaks_no_soft_constraint(hpo: 
     assert violations == {"latency <= 20": best["metrics"]["latency"] - 20}
     better = [trial for trial in study.trials if trial.value is not None and trial.value > best["value"]]
     assert all(trial.constraints["latency <= 20"] > 0 for trial in better)
-
-
-def test_python_gets_the_same_best_trial(hpo: Hpo, constrained: Path) -> None:
-    run = hpo("+experiment=constrained", "--multirun")
-
     saved = load(run.paths.root)
     assert saved.best_trial is not None
-    assert saved.best_trial.number == study_of(run).best_trial.number
+    assert saved.best_trial.number == best["number"]
 
 
-def test_a_constraint_over_what_an_option_opens_holds_for_the_others(hpo: Hpo) -> None:
-    run = hpo(
+def test_a_constraint_over_what_an_option_opens_holds_for_the_others(hpo_in_process: Hpo) -> None:
+    run = hpo_in_process(
         *("+experiment=mnist", "--multirun", "data_config=digits", "search_space=mnist_optimizers"),
         *("train_config.epochs=1", "tensorboard=false", "hydra/sweeper/sampler=random", "total_trials=8"),
+        *("hydra/launcher=basic", "model_config.hidden_size=8"),
         "constraints=['optimizer_config.momentum < 0.8', \"optimizer_config != 'adamw'\"]",
     )
 
@@ -124,26 +131,36 @@ def test_a_constraint_over_what_an_option_opens_holds_for_the_others(hpo: Hpo) -
     assert all(params["optimizer_config.momentum"] < 0.8 for params in ran if params["optimizer_config"] == "sgd")
 
 
-def test_a_single_run_minds_no_constraints(hpo: Hpo, constrained: Path) -> None:
-    run = hpo("+experiment=constrained", "task.width=16", "task.depth=16")
+@pytest.mark.usefixtures("constrained")
+def test_a_single_run_minds_no_constraints(hpo_in_process: Hpo) -> None:
+    run = hpo_in_process("+experiment=constrained", "task.width=16", "task.depth=16")
 
     assert run.status == 0, run.stderr
     assert [row[0] for row in run.trials("state")] == ["COMPLETE"]
     assert "constraint" not in run.stdout + run.stderr
 
 
+@pytest.mark.usefixtures("constrained")
 def test_the_command_of_the_best_trial_trains_it_again_without_the_constraints(
-    hpo: Hpo, constrained: Path
+    hpo_in_process: Hpo,
 ) -> None:
-    run = hpo("+experiment=constrained", "--multirun", "constraints=['task.width <= 4']", "soft_constraints=[]")
+    run = hpo_in_process(
+        "+experiment=constrained",
+        "--multirun",
+        "constraints=['task.width <= 4']",
+        "soft_constraints=[]",
+        "total_trials=4",
+        "hydra/launcher=basic",
+    )
 
     assert run.status == 0, run.stderr
     assert "constraints" not in yaml.safe_load(run.paths.best_trial.read_text())["command"]
 
 
-def test_a_sampler_that_does_not_heed_soft_constraints_is_said_once(hpo: Hpo) -> None:
-    run = hpo(
+def test_a_sampler_that_does_not_heed_soft_constraints_is_said_once(hpo_in_process: Hpo) -> None:
+    run = hpo_in_process(
         *("+experiment=quadratic", "--multirun", "total_trials=4", "hydra/sweeper/sampler=cmaes"),
+        "hydra/launcher=basic",
         "soft_constraints=['latency <= 3']",
     )
 
@@ -178,9 +195,9 @@ def test_another_sweeper_says_that_it_keeps_none(hpo: Hpo) -> None:
     ],
 )
 def test_what_is_wrong_with_a_constraint_is_told_before_anything_starts(
-    hpo: Hpo, constraints: str, told: str
+    hpo_in_process: Hpo, constraints: str, told: str
 ) -> None:
-    run = hpo("+experiment=quadratic", "--multirun", f"constraints={constraints}")
+    run = hpo_in_process("+experiment=quadratic", "--multirun", f"constraints={constraints}")
 
     assert run.status == 2
     assert told in run.stderr
@@ -188,8 +205,8 @@ def test_what_is_wrong_with_a_constraint_is_told_before_anything_starts(
     assert not run.experiment_dir.exists()
 
 
-def test_constraints_cannot_be_searched(hpo: Hpo) -> None:
-    run = hpo("+experiment=quadratic", "--multirun", "constraints=choice(1,2)")
+def test_constraints_cannot_be_searched(hpo_in_process: Hpo) -> None:
+    run = hpo_in_process("+experiment=quadratic", "--multirun", "constraints=choice(1,2)")
 
     assert run.status == 2
     assert "constraints is of the whole experiment, not of a trial" in run.stderr

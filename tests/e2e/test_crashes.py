@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hpo.paths import ExperimentPaths, TrialPaths
-from tests.e2e.conftest import Run, run_hpo
+from tests.e2e.conftest import Run, run_hpo, run_hpo_in_process
 from tests.e2e.test_resume import python, reports, running, study_of, the_paths, trials, wait_for
 
 NUM_KEPT = 2
@@ -68,15 +68,14 @@ def test_no_more_checkpoints_are_kept_than_wanted_however_often_a_trial_is_kille
     assert not trial.temporary
 
 
-@pytest.mark.parametrize("num_replicates", [1, 2])
 def test_a_trial_that_died_for_good_in_a_checkpoint_leaves_no_half_of_it(
-    killed: Callable[..., tuple[Run, TrialPaths]], num_replicates: int
+    killed: Callable[..., tuple[Run, TrialPaths]],
 ) -> None:
-    run, trial = killed(("checkpoint_half_written:5",), "max_retries=0", f"num_replicates={num_replicates}")
+    run, trial = killed(("checkpoint_half_written:5",), "max_retries=0", "num_replicates=2")
 
     assert (run.status, run.trials("state")) == (1, [("FAIL",)])
     assert not list(trial.root.rglob("*.tmp"))
-    own = trial if num_replicates == 1 else trial.replicate(0)
+    own = trial.replicate(0)
     assert sorted(own.checkpoints.iterdir()) == [own.checkpoint(3), own.checkpoint(4)]
 
 
@@ -125,7 +124,10 @@ def test_a_search_in_batches_that_was_ended_goes_on(
 
 
 def test_a_directory_without_a_configuration_is_passed_over_and_told(
-    tmp_path: Path, project: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    project: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     project("def run(trial, x):\n    return {'score': x}\n")
     (tmp_path / "marks").mkdir()
@@ -137,7 +139,7 @@ def test_a_directory_without_a_configuration_is_passed_over_and_told(
     unborn = the_paths(tmp_path)
     assert not unborn.config.exists()
 
-    runs = [run_hpo(tmp_path, *search) for _ in range(2)]
+    runs = [run_hpo_in_process(tmp_path, capfd, *search, "hydra/launcher=basic") for _ in range(2)]
 
     assert [run.status for run in runs] == [0, 0], runs
     (paths,) = (ExperimentPaths.of(root) for root in unborn.experiment_dir.iterdir() if root != unborn.root)

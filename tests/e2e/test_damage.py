@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC
@@ -14,11 +15,13 @@ from typing import Any
 import pytest
 
 import hpo
+from hpo import resume as resuming
 from hpo import status
 from hpo.errors import ExperimentError
 from hpo.paths import ExperimentPaths
 from hpo.stored import time_of
-from tests.e2e.conftest import Run, run_hpo
+from tests.conftest import run_in_process
+from tests.e2e.conftest import Run, run_hpo, run_hpo_in_process
 from tests.e2e.test_disks import garbage, gone, truncated
 from tests.e2e.test_resume import python, study_of
 from tests.projects import make_project
@@ -46,6 +49,15 @@ SEARCH = (
     *("+data_config={_target_: mypkg.Data}", "+test_task={_target_: mypkg.test}", "concurrent_trials=2"),
 )
 ALONE = ("+experiment=mine", "+task.x=1", "experiment_id=alone")
+
+
+Resume = Callable[[Path], "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def resume(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Resume:
+    """`resume(root)`: what `python -m hpo.resume` says, in this process."""
+    return lambda root: run_in_process(tmp_path, [str(root)], capfd, resuming.main)
 
 
 def emptied(path: Path) -> None:
@@ -132,12 +144,12 @@ def test_a_state_database_that_is_made_again_has_all_that_study_and_files_tell(
 
 @pytest.mark.parametrize("damage", [garbage, truncated, emptied, gone])
 def test_a_study_that_is_damaged_or_gone_is_refused_by_its_name(
-    paths: ExperimentPaths, damage: Callable[[Path], None]
+    paths: ExperimentPaths, resume: Resume, damage: Callable[[Path], None]
 ) -> None:
     damage(paths.study_db)
     before = files(paths.root)
 
-    done = python(paths.root.parent, "hpo.resume", str(paths.root))
+    done = resume(paths.root)
 
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert f"{paths.root} cannot be continued: its study, {paths.study_db.name}, " in done.stderr
@@ -151,39 +163,39 @@ def cut_in_a_key(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [truncated, emptied, cut_in_a_key])
 def test_a_configuration_that_is_damaged_is_refused_by_its_name(
-    paths: ExperimentPaths, damage: Callable[[Path], None]
+    paths: ExperimentPaths, resume: Resume, damage: Callable[[Path], None]
 ) -> None:
     damage(paths.config)
     before = files(paths.root)
 
-    done = python(paths.root.parent, "hpo.resume", str(paths.root))
+    done = resume(paths.root)
 
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert f"{paths.root} cannot be continued: {paths.config.name}" in done.stderr
     assert files(paths.root) == before
 
 
-def of_status(root: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+def of_status(root: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """Exit status and what was said."""
     code = 0
     try:
         status.main([str(root)])
     except SystemExit as ended:
         code = int(str(ended.code))
-    said = capsys.readouterr()
+    said = capfd.readouterr()
     return code, said.out + said.err
 
 
 @pytest.mark.parametrize("name", ["state_db", "study_db", "config"])
 @pytest.mark.parametrize("damage", [garbage, truncated, emptied, gone])
 def test_status_and_load_name_the_file_that_is_damaged_and_touch_nothing(
-    paths: ExperimentPaths, capsys: pytest.CaptureFixture[str], name: str, damage: Callable[[Path], None]
+    paths: ExperimentPaths, capfd: pytest.CaptureFixture[str], name: str, damage: Callable[[Path], None]
 ) -> None:
     path: Path = getattr(paths, name)
     damage(path)
     before = files(paths.root)
 
-    code, said = of_status(paths.root, capsys)
+    code, said = of_status(paths.root, capfd)
     try:
         experiment = hpo.load(paths.root)
         loaded = [trial.state for trial in experiment.trials]
@@ -200,14 +212,16 @@ def test_status_and_load_name_the_file_that_is_damaged_and_touch_nothing(
     assert files(paths.root) == before
 
 
-def test_an_empty_directory_is_no_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_directory_is_no_experiment(
+    tmp_path: Path, resume: Resume, capfd: pytest.CaptureFixture[str]
+) -> None:
     paths = ExperimentPaths(tmp_path, "mine")
     paths.root.mkdir()
 
-    code, said = of_status(paths.root, capsys)
+    code, said = of_status(paths.root, capfd)
     with pytest.raises(ExperimentError, match=paths.state_db.name):
         hpo.load(paths.root)
-    done = python(tmp_path, "hpo.resume", str(paths.root))
+    done = resume(paths.root)
 
     assert (code, paths.state_db.name in said) == (2, True)
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
@@ -225,36 +239,38 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-def refused(run: Run, *overrides: str) -> str:
+def refused(run: Run, capfd: pytest.CaptureFixture[str], *overrides: str) -> str:
     """What the same command says that is to continue it; nothing is touched."""
     before = files(run.paths.root)
-    again = run_hpo(run.experiment_dir.parent, *overrides, "resume=true")
+    again = run_hpo_in_process(run.experiment_dir.parent, capfd, *overrides, "resume=true")
     assert (again.status, again.stdout, "Traceback" in again.stderr) == (2, "", False)
     assert files(run.paths.root) == before
     return again.stderr
 
 
-def test_a_single_run_of_something_else_is_refused_with_the_difference(alone: Run) -> None:
-    said = refused(alone, *ALONE, "task.x=2")
+def test_a_single_run_of_something_else_is_refused_with_the_difference(
+    alone: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(alone, capfd, *ALONE, "task.x=2")
 
     assert f"{alone.paths.root} cannot be continued: what its trials train may not change" in said
     assert "  task.x: 1 -> 2" in said
 
 
-def test_a_single_run_whose_study_is_damaged_is_refused(alone: Run) -> None:
+def test_a_single_run_whose_study_is_damaged_is_refused(alone: Run, capfd: pytest.CaptureFixture[str]) -> None:
     whole = alone.paths.study_db.read_bytes()
     try:
         garbage(alone.paths.study_db)
-        said = refused(alone, *ALONE)
+        said = refused(alone, capfd, *ALONE)
     finally:
         alone.paths.study_db.write_bytes(whole)
 
     assert f"its study, {alone.paths.study_db.name}, cannot be read" in said
 
 
-def test_a_single_run_does_not_continue_a_search(searched: Run) -> None:
+def test_a_single_run_does_not_continue_a_search(searched: Run, capfd: pytest.CaptureFixture[str]) -> None:
     single = [argument for argument in SEARCH if argument not in ("--multirun", "+task.x=range(0,5)")]
 
-    said = refused(searched, *single, "+task.x=0", f"experiment_id={searched.paths.experiment_id}")
+    said = refused(searched, capfd, *single, "+task.x=0", f"experiment_id={searched.paths.experiment_id}")
 
     assert "cannot be continued alone: it is a search, add --multirun" in said

@@ -13,8 +13,15 @@ from tests.e2e.conftest import Run
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("launcher", ["local", "basic"])
-def test_the_best_trial_alone_is_evaluated_on_the_test_data(hpo: Callable[..., Run], launcher: str) -> None:
+def test_the_best_trial_alone_is_evaluated_on_the_test_data(hpo: Callable[..., Run]) -> None:
+    check(hpo, "local")
+
+
+def test_so_it_is_in_the_schedulers_process(hpo_in_process: Callable[..., Run]) -> None:
+    check(hpo_in_process, "basic")
+
+
+def check(hpo: Callable[..., Run], launcher: str) -> None:
     run = hpo(
         *("+experiment=mnist", "-m", "data_config=digits", "data_config.test_fraction=0.2", "total_trials=2"),
         *("train_config.epochs=1", "model_config.hidden_size=int(interval(8,16))", f"hydra/launcher={launcher}"),

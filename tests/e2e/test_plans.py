@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Run, run_hpo
+from tests.e2e.conftest import Run, run_hpo, run_hpo_in_process
 
 QUADRATIC = ("+experiment=quadratic", "--multirun")
 
@@ -25,16 +25,24 @@ def test_a_grid_ends_when_it_is_done_with_no_point_twice(tmp_path: Path) -> None
     assert "the grid has 9 points, fewer than total_trials=30" in run.stdout
 
 
-def test_an_ablation_goes_around_the_configured_values(tmp_path: Path) -> None:
-    run = run_hpo(tmp_path, *QUADRATIC, "search_algo=ablation", "grid_bins=3", "task.x=choice(0.0,1.0)")
+def test_an_ablation_goes_around_the_configured_values(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = run_hpo_in_process(
+        tmp_path,
+        capfd,
+        "hydra/launcher=basic",
+        *QUADRATIC,
+        "search_algo=ablation",
+        "grid_bins=3",
+        "task.x=choice(0.0,1.0)",
+    )
 
     assert run.status == 0, run.stderr
     assert sorted(tried(run)) == [(0.0, -5.0), (0.0, 0.0), (0.0, 5.0), (1.0, 0.0)]
 
 
-def test_pairs_of_factors_are_ablated_on_request(tmp_path: Path) -> None:
-    run = run_hpo(
-        tmp_path,
+def test_pairs_of_factors_are_ablated_on_request(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = run_hpo_in_process(
+        *(tmp_path, capfd, "hydra/launcher=basic"),
         *(*QUADRATIC, "search_algo=ablation", "hydra.sweeper.sampler.pairs=true"),
         *("task.x=choice(0.0,1.0)", "task.y=choice(0.0,2.0)"),
     )
@@ -43,10 +51,20 @@ def test_pairs_of_factors_are_ablated_on_request(tmp_path: Path) -> None:
     assert sorted(tried(run)) == [(0.0, 0.0), (0.0, 2.0), (1.0, 0.0), (1.0, 2.0)]
 
 
-def test_what_is_enqueued_is_tried_after_the_configured_values(tmp_path: Path) -> None:
+def test_what_is_enqueued_is_tried_after_the_configured_values(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "first.csv").write_text("task.x,task.y\n1,2\n3,\n")
 
-    run = run_hpo(tmp_path, *QUADRATIC, "enqueue=first.csv", "total_trials=5", "concurrent_trials=1")
+    run = run_hpo_in_process(
+        tmp_path,
+        capfd,
+        "hydra/launcher=basic",
+        *QUADRATIC,
+        "enqueue=first.csv",
+        "total_trials=5",
+        "concurrent_trials=1",
+    )
 
     assert run.status == 0, run.stderr
     found = tried(run)
@@ -68,9 +86,9 @@ def test_what_is_enqueued_is_tried_after_the_configured_values(tmp_path: Path) -
     ],
 )
 def test_a_plan_that_cannot_be_is_an_error_before_anything_starts(
-    tmp_path: Path, arguments: list[str], complaint: str
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], complaint: str
 ) -> None:
-    run = run_hpo(tmp_path, *QUADRATIC, *arguments)
+    run = run_hpo_in_process(tmp_path, capfd, *QUADRATIC, *arguments)
 
     assert run.status == 2
     assert complaint in run.stderr

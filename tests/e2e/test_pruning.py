@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Callable
 
 import optuna
 import pytest
 
-from tests.e2e.conftest import run_hpo
+from tests.e2e.conftest import Run
 
 SMALL = (
     *("+experiment=mnist", "--multirun", "data_config=digits", "hydra/sweeper/sampler=random"),
@@ -15,10 +15,16 @@ SMALL = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["local", "in_process"])
-def test_trials_that_will_lose_are_stopped_and_keep_what_they_have(tmp_path: Path, launcher: str) -> None:
-    run = run_hpo(tmp_path, *SMALL, "pruner=asha", f"hydra/launcher={launcher}")
+def test_trials_that_will_lose_are_stopped_and_keep_what_they_have(hpo: Callable[..., Run]) -> None:
+    assert_pruned(hpo(*SMALL, "pruner=asha"))
 
+
+@pytest.mark.slow
+def test_trials_that_will_lose_are_stopped_in_the_schedulers_process(hpo_in_process: Callable[..., Run]) -> None:
+    assert_pruned(hpo_in_process(*SMALL, "pruner=asha", "hydra/launcher=in_process"))
+
+
+def assert_pruned(run: Run) -> None:
     assert run.status == 0, run.stderr
     trials = run.trials("trial_id, state, reason, metrics")
     pruned = [row for row in trials if row[1] == "PRUNED_POOR_PERFORMANCE"]
@@ -40,16 +46,18 @@ def test_trials_that_will_lose_are_stopped_and_keep_what_they_have(tmp_path: Pat
     assert f"{len(pruned)} pruned" in run.stdout
 
 
-def test_a_pruner_over_several_objectives_is_an_error_before_anything_starts(tmp_path: Path) -> None:
-    run = run_hpo(tmp_path, *SMALL, "pruner=median", "+optim_metrics.val_accuracy=max")
+def test_a_pruner_over_several_objectives_is_an_error_before_anything_starts(
+    hpo_in_process: Callable[..., Run],
+) -> None:
+    run = hpo_in_process(*SMALL, "pruner=median", "+optim_metrics.val_accuracy=max")
 
     assert run.status == 2
     assert "several objectives (optim_metrics: val_loss, val_accuracy) cannot be pruned" in run.stderr
     assert not run.experiment_dir.exists()
 
 
-def test_an_unknown_pruner_is_an_error_that_lists_those_there_are(tmp_path: Path) -> None:
-    run = run_hpo(tmp_path, *SMALL, "pruner=halving")
+def test_an_unknown_pruner_is_an_error_that_lists_those_there_are(hpo_in_process: Callable[..., Run]) -> None:
+    run = hpo_in_process(*SMALL, "pruner=halving")
 
     assert run.status == 2
     for name in ("asha", "hyperband", "median", "none", "patient", "percentile", "threshold"):

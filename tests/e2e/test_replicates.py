@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from hpo.trial.replicates import seed_of
-from tests.e2e.conftest import Run, run_hpo
+from tests.e2e.conftest import Run, run_hpo, run_hpo_in_process
 
 NUM_REPLICATES = 3
 MNIST = (
@@ -76,12 +76,19 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[int, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["local", "in_process", "basic"])
-def test_a_replicate_is_to_the_bit_the_trial_of_its_seed_whatever_runs_it(
-    tmp_path: Path, plain: dict[int, bytes], launcher: str
-) -> None:
-    run = run_hpo(tmp_path, *MNIST, *SWEEP, f"hydra/launcher={launcher}")
+def test_a_replicate_is_to_the_bit_the_trial_of_its_seed(tmp_path: Path, plain: dict[int, bytes]) -> None:
+    assert_replicated(run_hpo(tmp_path, *MNIST, *SWEEP), plain)
 
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["in_process", "basic"])
+def test_so_it_is_in_the_schedulers_process(
+    hpo_in_process: Callable[..., Run], plain: dict[int, bytes], launcher: str
+) -> None:
+    assert_replicated(hpo_in_process(*MNIST, *SWEEP, f"hydra/launcher={launcher}"), plain)
+
+
+def assert_replicated(run: Run, plain: dict[int, bytes]) -> None:
     assert run.status == 0, run.stderr
     trials = run.trials("trial_id, state, metrics")
     assert [state for _, state, _ in trials] == ["COMPLETE"] * 2
@@ -111,14 +118,17 @@ def test_a_replicate_is_to_the_bit_the_trial_of_its_seed_whatever_runs_it(
 
 
 @pytest.mark.slow
-def test_the_best_trial_can_be_trained_again_with_all_its_replicates(tmp_path: Path) -> None:
-    run = run_hpo(tmp_path, *MNIST, *SWEEP, "combine_replicates=median", "train_config.epochs=1")
+def test_the_best_trial_can_be_trained_again_with_all_its_replicates(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    median = ("combine_replicates=median", "train_config.epochs=1", "hydra/launcher=basic")
+    run = run_hpo_in_process(tmp_path, capfd, *MNIST, *SWEEP, *median)
     best = yaml.safe_load(run.paths.best_trial.read_text())
     again = tmp_path / "again"
     again.mkdir()
 
     words = shlex.split(best["command"])
-    alone = run_hpo(again, *words[3:])
+    alone = run_hpo_in_process(again, capfd, *words[3:])
 
     assert Path(best["checkpoint"]).is_file()
     ((metrics,),) = alone.trials("metrics")
@@ -161,8 +171,10 @@ def test_wilcoxon_compares_replicates_and_spares_the_rest_of_those_that_lose(
     assert len(other.user_attrs["replicates"]) == len(other.intermediate_values)
 
 
-def test_wilcoxon_without_replicates_is_an_error_before_anything_starts(tmp_path: Path) -> None:
-    run = run_hpo(tmp_path, *MNIST, "--multirun", "pruner=wilcoxon")
+def test_wilcoxon_without_replicates_is_an_error_before_anything_starts(
+    hpo_in_process: Callable[..., Run],
+) -> None:
+    run = hpo_in_process(*MNIST, "--multirun", "pruner=wilcoxon")
 
     assert run.status == 2
     assert "compares the replicates of trials, but num_replicates=1" in run.stderr

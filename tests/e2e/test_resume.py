@@ -15,11 +15,13 @@ from pathlib import Path
 import optuna
 import pytest
 
+from hpo import resume
 from hpo.paths import ExperimentPaths
+from tests.conftest import run_in_process
 from tests.e2e.conftest import Run, command, environment, run_hpo
 
 MNIST = (
-    *("+experiment=mnist", "data_config=digits", "--multirun", "total_trials=4", "train_config.epochs=4"),
+    *("+experiment=mnist", "data_config=digits", "--multirun", "total_trials=3", "train_config.epochs=4"),
     *("hydra/sweeper/sampler=random", "threads_per_trial=1", "checkpoint_every.iterations=7"),
 )
 MINE = ("+experiment=mine", "--multirun", "+task.x=range(0,4)", "search_algo=grid", "concurrent_trials=1")
@@ -114,7 +116,7 @@ def assert_as_whole(whole: Run, paths: ExperimentPaths) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_search_that_was_ended_goes_on_to_what_it_would_have_come_to(
     tmp_path: Path, whole: Run, number: signal.Signals
 ) -> None:
@@ -139,22 +141,26 @@ def test_a_search_that_was_ended_goes_on_to_what_it_would_have_come_to(
 
 
 @pytest.mark.slow
-def test_the_same_command_with_resume_starts_continues_and_goes_further(tmp_path: Path, whole: Run) -> None:
-    for total_trials, changed in ((2, False), (2, False), (4, True)):
-        run = run_hpo(tmp_path, *MNIST, "concurrent_trials=1", "resume=true", f"total_trials={total_trials}")
+def test_the_same_command_with_resume_starts_continues_and_goes_further(
+    tmp_path: Path, hpo_in_process: Callable[..., Run], whole: Run
+) -> None:
+    for total_trials, changed in ((2, False), (2, False), (3, True)):
+        run = hpo_in_process(*MNIST, "hydra/launcher=in_process", "resume=true", f"total_trials={total_trials}")
         assert run.status == 0, run.stderr
         assert [state for _, state in trials(run.paths)] == ["COMPLETE"] * total_trials
-        assert ("changed: total_trials: 2 -> 4" in run.stdout) == changed
+        assert ("changed: total_trials: 2 -> 3" in run.stdout) == changed
 
     earlier = run.paths.earlier_config(1)
     assert "total_trials: 2\n" in earlier.read_text()
-    assert "total_trials: 4\n" in run.paths.config.read_text()
+    assert "total_trials: 3\n" in run.paths.config.read_text()
     assert not run.paths.earlier_config(2).exists()
     assert_as_whole(whole, run.paths)
 
 
 @pytest.mark.slow
-def test_a_single_run_that_was_stopped_goes_on(tmp_path: Path, whole: Run) -> None:
+def test_a_single_run_that_was_stopped_goes_on(
+    tmp_path: Path, whole: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
     alone = [argument for argument in MNIST if argument != "--multirun"]
     longer = ("train_config.epochs=40", "checkpoint_every.iterations=450", "tensorboard=false")
     with running(tmp_path, *alone, *longer) as process:
@@ -164,7 +170,7 @@ def test_a_single_run_that_was_stopped_goes_on(tmp_path: Path, whole: Run) -> No
     paths = the_paths(tmp_path)
     assert [state for _, state in trials(paths)] == ["WAITING"]
 
-    done = python(tmp_path, "hpo.resume", str(paths.root))
+    done = run_in_process(tmp_path, [str(paths.root)], capfd, resume.main)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert trials(paths, "state, attempt") == [("COMPLETE", 2)]
@@ -176,10 +182,10 @@ def test_a_single_run_that_was_stopped_goes_on(tmp_path: Path, whole: Run) -> No
 
 
 def test_what_may_not_change_is_refused_with_the_difference_and_nothing_is_touched(
-    tmp_path: Path, project: Callable[[str], None]
+    tmp_path: Path, project: Callable[[str], None], hpo_in_process: Callable[..., Run]
 ) -> None:
     project("def run(trial, x, y=0.0):\n    return {'score': x + y}\n")
-    assert run_hpo(tmp_path, *MINE, "experiment_id=mine").status == 0
+    assert hpo_in_process(*MINE, "experiment_id=mine", "hydra/launcher=basic").status == 0
     paths = the_paths(tmp_path)
     before = {path: path.read_bytes() for path in paths.root.rglob("*") if path.is_file()}
     for overrides, told in (
@@ -190,7 +196,7 @@ def test_what_may_not_change_is_refused_with_the_difference_and_nothing_is_touch
         given = [
             argument for argument in MINE if not (argument.startswith("+task.x") and "+task.x" in overrides[0])
         ]
-        run = run_hpo(tmp_path, *given, *overrides, "experiment_id=mine", "resume=true")
+        run = hpo_in_process(*given, *overrides, "experiment_id=mine", "resume=true", "hydra/launcher=basic")
 
         assert (run.status, run.stdout) == (2, "")
         assert f"{paths.root} cannot be continued" in run.stderr
@@ -199,13 +205,13 @@ def test_what_may_not_change_is_refused_with_the_difference_and_nothing_is_touch
 
 
 def test_a_second_scheduler_is_refused_while_the_first_is_at_work(
-    tmp_path: Path, project: Callable[[str], None]
+    tmp_path: Path, project: Callable[[str], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
     project("import time\ndef run(trial, x):\n    while not trial.should_stop():\n        time.sleep(0.01)\n")
     with running(tmp_path, *MINE, "experiment_id=mine") as process:
         wait_for(process, "trial 0000")
         second = run_hpo(tmp_path, *MINE, "experiment_id=mine", "resume=true")
-        third = python(tmp_path, "hpo.resume", str(the_paths(tmp_path).root))
+        third = run_in_process(tmp_path, [str(the_paths(tmp_path).root)], capfd, resume.main)
         told = python(tmp_path, "hpo.status", str(the_paths(tmp_path).root))
 
         for refused in (second.stderr, third.stderr):

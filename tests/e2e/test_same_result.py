@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hpo.paths import TrialPaths
-from tests.e2e.conftest import run_hpo
+from tests.e2e.conftest import Run, run_hpo, run_hpo_in_process
 from tests.projects import SIGNALS, copied
 
 NUM_TRIALS, NUM_RECORDS = 3, 4
@@ -26,7 +27,23 @@ pytestmark = pytest.mark.slow
 
 def results_of(folder: Path, *overrides: str, num_trials: int = NUM_TRIALS) -> dict[str, bytes]:
     """The bytes of every trial's results.json, by its parameters, in the order of the trials."""
-    run = run_hpo(copied(SIGNALS, folder), *EXPERIMENT, f"total_trials={num_trials}", *overrides)
+    return read(run_hpo(copied(SIGNALS, folder), *searching(num_trials), *overrides), num_trials)
+
+
+@pytest.fixture
+def results_in_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., dict[str, bytes]]:
+    """The same of trials in this process."""
+    folder = copied(SIGNALS, tmp_path)
+    return lambda *overrides: read(
+        run_hpo_in_process(folder, capfd, *searching(NUM_TRIALS), *overrides), NUM_TRIALS
+    )
+
+
+def searching(num_trials: int) -> tuple[str, ...]:
+    return (*EXPERIMENT, f"total_trials={num_trials}")
+
+
+def read(run: Run, num_trials: int) -> dict[str, bytes]:
     assert run.status == 0, run.stdout + run.stderr
     results = {}
     for params, trial_id in run.trials("params, trial_id"):
@@ -45,20 +62,14 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return results
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ("concurrent_trials=2",),
-        ("concurrent_trials=3",),
-        ("hydra/launcher=in_process",),
-        ("hydra/launcher=basic",),
-    ],
-    ids=["two at a time", "three at a time", "in process", "Hydra's basic launcher"],
-)
-def test_results_are_the_same_bytes_whatever_runs_the_trials(
-    tmp_path: Path, expected: dict[str, bytes], overrides: tuple[str, ...]
+def test_results_are_the_same_bytes_beside_another_trial(tmp_path: Path, expected: dict[str, bytes]) -> None:
+    assert results_of(tmp_path, SPACE, "concurrent_trials=2") == expected
+
+
+def test_results_are_the_same_bytes_where_hydras_launcher_runs_the_trials(
+    results_in_process: Callable[..., dict[str, bytes]], expected: dict[str, bytes]
 ) -> None:
-    assert results_of(tmp_path, SPACE, *overrides) == expected
+    assert results_in_process(SPACE, "hydra/launcher=basic") == expected
 
 
 def test_results_are_the_same_bytes_when_a_trial_is_spawned(tmp_path: Path, expected: dict[str, bytes]) -> None:
@@ -67,15 +78,17 @@ def test_results_are_the_same_bytes_when_a_trial_is_spawned(tmp_path: Path, expe
     assert results.items() < expected.items()
 
 
-def test_results_are_the_same_bytes_in_whatever_order_the_trials_come(
-    tmp_path: Path, expected: dict[str, bytes]
+def test_results_are_the_same_bytes_in_one_process_in_whatever_order_the_trials_come(
+    results_in_process: Callable[..., dict[str, bytes]], expected: dict[str, bytes]
 ) -> None:
-    results = results_of(tmp_path, SAME_SPACE_IN_ANOTHER_ORDER, "hydra/launcher=in_process")
+    results = results_in_process(SAME_SPACE_IN_ANOTHER_ORDER, "hydra/launcher=in_process")
     assert list(results) != list(expected)
     assert results == expected
 
 
-def test_results_are_others_with_another_seed(tmp_path: Path, expected: dict[str, bytes]) -> None:
-    results = results_of(tmp_path, SPACE, "random_seed=7", "data_config.seed=42")
+def test_results_are_others_with_another_seed(
+    results_in_process: Callable[..., dict[str, bytes]], expected: dict[str, bytes]
+) -> None:
+    results = results_in_process(SPACE, "random_seed=7", "data_config.seed=42", "hydra/launcher=in_process")
     assert results.keys() == expected.keys()
     assert not set(results.values()) & set(expected.values())

@@ -7,7 +7,7 @@ import optuna
 import pytest
 import yaml
 
-from tests.e2e.conftest import run_hpo
+from tests.e2e.conftest import run_hpo, run_hpo_in_process
 
 OPTIMIZERS = (
     *("+experiment=mnist", "--multirun", "data_config=digits", "search_space=mnist_optimizers"),
@@ -37,7 +37,9 @@ def test_each_trial_is_composed_of_the_options_that_it_chose(tmp_path: Path) -> 
     assert seen == {"sgd", "adam", "adamw"}
 
 
-def test_all_that_is_wrong_with_a_space_is_one_message_before_anything_starts(tmp_path: Path) -> None:
+def test_all_that_is_wrong_with_a_space_is_one_message_before_anything_starts(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     space = tmp_path / "conf" / "search_space" / "mine.yaml"
     space.parent.mkdir(parents=True)
     space.write_text(
@@ -48,7 +50,8 @@ def test_all_that_is_wrong_with_a_space_is_one_message_before_anything_starts(tm
         "  adamm:\n"
     )
 
-    run = run_hpo(tmp_path, *OPTIMIZERS, "search_space=mine", "train_config.epochs=choice(a,b)")
+    wrong = ("search_space=mine", "train_config.epochs=choice(a,b)")
+    run = run_hpo_in_process(tmp_path, capfd, *OPTIMIZERS, *wrong)
 
     assert run.status == 2
     assert "Traceback" not in run.stderr

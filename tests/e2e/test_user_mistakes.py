@@ -101,14 +101,14 @@ def signals(tmp_path: Path) -> Path:
     ids=["import", "loss", "model", "no data", "labels", "target key"],
 )
 def test_bad_input_is_one_message_with_key_and_file_before_anything_is_on_disk(
-    hpo: Callable[..., Run],
+    hpo_in_process: Callable[..., Run],
     signals: Path,
     overrides: tuple[str, ...],
     key: str,
     said: str,
     file: str,
 ) -> None:
-    run = hpo("+experiment=shapes", "--multirun", *overrides)
+    run = hpo_in_process("+experiment=shapes", "--multirun", "hydra/launcher=basic", *overrides)
     assert run.status == 2, run.stdout
     assert run.stderr.startswith(f"hpo: {key}")
     assert said in run.stderr
@@ -118,8 +118,21 @@ def test_bad_input_is_one_message_with_key_and_file_before_anything_is_on_disk(
     assert not run.experiment_dir.exists()
 
 
-def test_a_task_that_cannot_be_imported_is_told_before_anything_is_on_disk(hpo: Callable[..., Run]) -> None:
-    run = hpo("+experiment=ball", "--multirun", "task._target_=signals.half_written.run")
+def test_it_is_told_in_the_same_way_by_processes_of_their_own(hpo: Callable[..., Run], signals: Path) -> None:
+    run = hpo("+experiment=shapes", "--multirun", "model_config.side=32")
+    assert (run.status, run.stdout) == (2, "")
+    assert run.stderr.startswith("hpo: model_config (signals.cnn.ShapeNet) fails on a batch")
+    assert str(signals / "conf/model_config/shape_net.yaml") in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not run.experiment_dir.exists()
+
+
+def test_a_task_that_cannot_be_imported_is_told_before_anything_is_on_disk(
+    hpo_in_process: Callable[..., Run],
+) -> None:
+    run = hpo_in_process(
+        "+experiment=ball", "--multirun", "hydra/launcher=basic", "task._target_=signals.half_written.run"
+    )
     assert run.status == 2
     assert run.stderr.startswith("hpo: task")
     assert "No module named 'nowhere_installed'" in run.stderr
@@ -128,9 +141,12 @@ def test_a_task_that_cannot_be_imported_is_told_before_anything_is_on_disk(hpo: 
 
 @pytest.mark.parametrize(("task", "returned"), [("returns_text", "'0.5'"), ("returns_nothing", "None")])
 def test_a_task_that_returns_no_metrics_fails_and_is_told_what_it_may_return(
-    hpo: Callable[..., Run], task: str, returned: str
+    hpo_in_process: Callable[..., Run], task: str, returned: str
 ) -> None:
-    run = hpo("+experiment=ball", "--multirun", f"task._target_=signals.broken.{task}", "total_trials=1")
+    run = hpo_in_process(
+        *("+experiment=ball", "--multirun", "hydra/launcher=basic", "total_trials=1"),
+        f"task._target_=signals.broken.{task}",
+    )
     assert run.status == 1, run.stderr
     ((state, reason),) = run.trials("state, reason")
     assert state == "FAIL"
@@ -141,11 +157,11 @@ def test_a_task_that_returns_no_metrics_fails_and_is_told_what_it_may_return(
 
 
 def test_a_label_that_only_a_later_batch_has_fails_the_trial_with_the_same_message(
-    hpo: Callable[..., Run],
+    hpo_in_process: Callable[..., Run],
 ) -> None:
-    run = hpo(
+    run = hpo_in_process(
         *("+experiment=shapes", "--multirun", "data_config._target_=signals.broken.MislabelledImages"),
-        *("train_config.eval_batch_size=32", "total_trials=1"),
+        *("train_config.eval_batch_size=32", "total_trials=1", "hydra/launcher=basic"),
     )
     assert run.status == 1, run.stderr
     ((state, reason),) = run.trials("state, reason")

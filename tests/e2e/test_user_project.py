@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from hpo.paths import TrialPaths
-from tests.e2e.conftest import TIMEOUT_S, Run, environment, run_hpo
+from tests.e2e.conftest import TIMEOUT_S, Run, environment, run_hpo_in_process
 from tests.projects import SIGNALS, copied
 
 NUM_CLASSES = 4
@@ -88,16 +88,20 @@ def test_a_cnn_learns_from_augmented_images_with_its_own_step_metric_and_schedul
         assert last["learning_rate"] == pytest.approx(lr * (60 / 20) ** -0.5)
 
 
-def test_a_network_with_two_inputs_and_a_loss_of_its_own_learns_from_a_table(hpo: Callable[..., Run]) -> None:
-    run = hpo("+experiment=measurements", "--multirun", "duplicates=run")
+def test_a_network_with_two_inputs_and_a_loss_of_its_own_learns_from_a_table(
+    hpo_in_process: Callable[..., Run],
+) -> None:
+    run = hpo_in_process("+experiment=measurements", "--multirun", "duplicates=run", "hydra/launcher=in_process")
     check(run, 3)
     for trial in trials_of(run):
         first, last = records(trial)[0], records(trial)[-1]
         assert last["val_error"] < first["val_error"] / 2
 
 
-def test_a_step_with_two_optimizers_trains_two_networks_against_each_other(hpo: Callable[..., Run]) -> None:
-    run = hpo("+experiment=cloud", "--multirun")
+def test_a_step_with_two_optimizers_trains_two_networks_against_each_other(
+    hpo_in_process: Callable[..., Run],
+) -> None:
+    run = hpo_in_process("+experiment=cloud", "--multirun", "hydra/launcher=basic")
     check(run, 2)
     for trial in trials_of(run):
         assert min(record["val_distance"] for record in records(trial)) < records(trial)[0]["val_distance"] / 2
@@ -109,7 +113,7 @@ def test_a_step_with_two_optimizers_trains_two_networks_against_each_other(hpo: 
 
 
 def test_a_task_without_torch_reports_saves_and_goes_on_from_what_it_saved(
-    hpo: Callable[..., Run], signals: Path
+    hpo: Callable[..., Run], signals: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pinned = ("task.scale=2.0", "task.penalty=0.01", "total_trials=1")
     whole = hpo("+experiment=ridge", "--multirun", *pinned)
@@ -118,7 +122,8 @@ def test_a_task_without_torch_reports_saves_and_goes_on_from_what_it_saved(
     assert len(errors) == 5
     assert errors[-1] < 0.1
 
-    half = run_hpo(copied(SIGNALS, signals / "half"), "+experiment=ridge", "-m", *pinned, "task.num_rounds=2")
+    fewer = ("task.num_rounds=2", "hydra/launcher=basic")
+    half = run_hpo_in_process(copied(SIGNALS, signals / "half"), capfd, "+experiment=ridge", "-m", *pinned, *fewer)
     check(half, 1)
     (trial,) = trials_of(half)
     code = f"""

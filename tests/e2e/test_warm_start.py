@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import optuna
 import pytest
@@ -25,11 +25,11 @@ def trials(run: Run) -> list[optuna.trial.FrozenTrial]:
 
 @pytest.mark.parametrize("form", ["directory", "url"])
 def test_the_trials_of_an_earlier_experiment_are_known_to_the_study_and_not_run_again(
-    tmp_path: Path, earlier: Run, form: str
+    hpo_in_process: Callable[..., Run], earlier: Run, form: str
 ) -> None:
     source = str(earlier.paths.root) if form == "directory" else f"sqlite:///{earlier.paths.study_db}"
 
-    run = run_hpo(tmp_path, *QUADRATIC, f"warm_start='{source}'", "total_trials=3")
+    run = hpo_in_process(*QUADRATIC, f"warm_start='{source}'", "total_trials=3", "hydra/launcher=basic")
 
     assert run.status == 0, run.stderr
     assert f"warm_start: 12 of the 12 finished trials of {source} are known to the sampler" in run.stdout
@@ -42,8 +42,10 @@ def test_the_trials_of_an_earlier_experiment_are_known_to_the_study_and_not_run_
     assert len(new) == 4
 
 
-def test_a_dry_run_shows_what_the_search_would_make_of_it(tmp_path: Path, earlier: Run) -> None:
-    run = run_hpo(tmp_path, *QUADRATIC, f"warm_start={earlier.paths.root}", "--dry-run")
+def test_a_dry_run_shows_what_the_search_would_make_of_it(
+    hpo_in_process: Callable[..., Run], earlier: Run
+) -> None:
+    run = hpo_in_process(*QUADRATIC, f"warm_start={earlier.paths.root}", "--dry-run")
 
     assert run.status == 0, run.stderr
     assert "warm_start: 12 of the 12 finished trials" in run.stdout
@@ -51,20 +53,23 @@ def test_a_dry_run_shows_what_the_search_would_make_of_it(tmp_path: Path, earlie
     assert not run.experiment_dir.exists()
 
 
-def test_trials_outside_the_new_space_are_left_out_and_counted(tmp_path: Path, earlier: Run) -> None:
+def test_trials_outside_the_new_space_are_left_out_and_counted(
+    hpo_in_process: Callable[..., Run], earlier: Run
+) -> None:
     inside = [trial for trial in trials(earlier) if 0 <= trial.params["task.x"] <= 5]
 
-    run = run_hpo(
-        tmp_path, *QUADRATIC, f"warm_start={earlier.paths.root}", "task.x=interval(0,5)", "total_trials=2"
-    )
+    fewer = ("task.x=interval(0,5)", "total_trials=2", "hydra/launcher=basic")
+    run = hpo_in_process(*QUADRATIC, f"warm_start={earlier.paths.root}", *fewer)
 
     assert run.status == 0, run.stderr
     assert 0 < len(inside) < 12
     assert f"warm_start: {len(inside)} of the 12 finished trials" in run.stdout
 
 
-def test_a_study_that_does_not_agree_is_an_error_before_anything_starts(tmp_path: Path, earlier: Run) -> None:
-    run = run_hpo(tmp_path, *QUADRATIC, f"warm_start={earlier.paths.root}", "optim_metrics.loss=max")
+def test_a_study_that_does_not_agree_is_an_error_before_anything_starts(
+    hpo_in_process: Callable[..., Run], earlier: Run
+) -> None:
+    run = hpo_in_process(*QUADRATIC, f"warm_start={earlier.paths.root}", "optim_metrics.loss=max")
 
     assert run.status == 2
     assert "its directions are minimize, and those of optim_metrics maximize" in run.stderr

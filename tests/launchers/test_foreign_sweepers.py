@@ -72,7 +72,9 @@ def test_trials_that_all_fail_are_kept_with_their_reason(tmp_path: Path) -> None
         "total_trials=3",
         "task._target_=mine.fail",
     )
-    assert done.returncode != 0
+    assert done.returncode == 1, done.stderr
+    assert "0 complete, 3 failed" in done.stdout
+    assert "Traceback" not in done.stderr
     experiment = _the_experiment(tmp_path)
     assert _rows(_database(experiment, "state"), "SELECT state FROM trials") == [("FAIL",)] * 3
     assert _rows(_database(experiment, "state"), "SELECT state FROM experiments") == [("FAIL",)]

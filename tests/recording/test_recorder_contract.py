@@ -144,13 +144,12 @@ def test_a_record_is_on_disk_when_log_returns_though_the_process_is_killed(targe
     assert any(b"val_loss" in data and b"best_iteration" in data for data in grown)
 
 
-def test_a_recorder_does_not_import_torch(target):
+def test_a_recorder_imports_neither_torch_nor_the_tensorboard_of_another(target):
     if target == "null":
         target = "hpo.recording.protocol.NullRecorder"
-    code = (
-        f"import sys\nfrom hydra.utils import get_class\nget_class({target!r})\nassert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    modules = imported_by(target)
+    assert "torch" not in modules
+    assert ("tensorboard" in modules) == ("tensorboard" in target)
 
 
 def test_every_option_of_the_group_keeps_the_default_recorders(compose_run):
@@ -162,8 +161,3 @@ def test_every_option_of_the_group_keeps_the_default_recorders(compose_run):
 def test_options_of_the_group_are_combined_in_a_list(compose_run):
     combined = compose_run("recorder=[csv,mlflow,wandb]").recorder
     assert list(combined) == ["results", "tensorboard", "train_log", "csv", "mlflow", "wandb"]
-
-
-@pytest.mark.parametrize("target", [target for target in TARGETS if "tensorboard" not in target])
-def test_tensorboard_is_imported_by_its_own_recorder_only(target):
-    assert "tensorboard" not in imported_by(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import pickle
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,6 @@ from tests.conftest import REPOSITORY
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # tensorboard's own imports
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-_LIMIT_S = 120
 
 
 def prepared(root: Path) -> TrialPaths:
@@ -39,9 +39,25 @@ def run_killed(config: DictConfig, paths: TrialPaths) -> None:
     """Run an attempt in a process that kills itself."""
     pickled = paths.root.parent / "config.pkl"
     pickled.write_bytes(pickle.dumps(config))
-    command = [sys.executable, "-m", "tests.trial.one_attempt", str(paths.root), str(pickled)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    print(json.dumps([str(paths.root), str(pickled)]), file=server.stdin, flush=True)
+    assert server.stdout.readline() == f"{-signal.SIGKILL:d}\n"
+
+
+@cache
+def _server() -> subprocess.Popen[str]:
+    """Of the processes that run attempts; it ends with the tests, whose end it reads from."""
+    server = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "tests.trial.one_attempt"],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(server.communicate)
+    return server
 
 
 def metadata_of(paths: TrialPaths) -> dict[str, Any]:

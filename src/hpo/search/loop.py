@@ -174,6 +174,9 @@ class Search:
             self._leaving.found(event.obstacle, event.reason or event.obstacle.value)
         if isinstance(event, Ended) and event.state is State.FAIL_RECOVERABLE and self._goes_on:
             event = self._retries.again(self._specs[event.number], event, self._num_ends + 1)
+        if isinstance(event, Ended):
+            # also where it cannot be recorded: nobody has to wait for it to leave
+            self._running.discard(event.number)
         self._experiment.record(event)
         if isinstance(event, Started):
             self._budget.started(event.number)
@@ -193,7 +196,6 @@ class Search:
             if event.state is State.COMPLETE and self._study.compares_replicates:
                 self._judge(event, step=event.replicate)
         elif isinstance(event, Ended):
-            self._running.discard(event.number)
             self._num_ends += 1
             is_complete = event.state is State.COMPLETE
             values = objective_values(self._experiment.objectives, event.metrics) if is_complete else ()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from torchmetrics import Metric
 
 from hpo.errors import ConfigError
 from hpo.nodes import describe_failure, is_node
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 
 def build(config: DictConfig, key: str) -> Any:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from hpo.errors import ConfigError
+from hpo.lean_torch import import_torchmetrics
 from hpo.training.step import Result, described
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
+else:
+    # where no server of trials has imported it
+    Metric = import_torchmetrics().Metric
 
 # when what is buffered reaches either, the metrics take it in
 _MAX_BUFFERED_BATCHES = 1024

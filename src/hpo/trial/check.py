@@ -8,6 +8,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from hpo import lean_torch
 from hpo.errors import ConfigError, HpoError, spelled
 from hpo.nodes import missing_name
 from hpo.objectives import objective_values, objectives
@@ -38,6 +39,7 @@ def check(config: DictConfig) -> None:
     if not config.check_task:
         return
     node: Any = OmegaConf.to_container(config.check_task, resolve=True)
+    lean_torch.spare_dynamo()  # before an optimizer is built
     names = _described("check_task", lambda: instantiate(node, _partial_=True)(config))
     if names is not None:
         objective_values(objectives(config), dict.fromkeys(names, 0.0))
