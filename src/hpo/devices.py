@@ -48,6 +48,15 @@ def num_threads(config: DictConfig, earlier: int | None = None) -> int:
     return int(given)
 
 
+def num_processes(config: DictConfig) -> int:
+    """How many processes train one trial together: as given, or one for each of its own GPUs."""
+    given = config.processes_per_trial
+    if given != AUTO:
+        return int(given)
+    gpus = config.resources_per_trial.gpus
+    return int(gpus) if gpus is not None and gpus > 1 else 1
+
+
 def have_own_threads(config: DictConfig) -> bool:
     """Whether each trial has as many threads as it has cores, and they differ in these."""
     is_auto = config.threads_per_trial == AUTO

@@ -38,6 +38,9 @@ class OneBatch:
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         return islice(self._batches.epoch(epoch), skip, self.num_batches)
 
+    def whole(self) -> Batches:
+        return self
+
 
 def check(config: DictConfig) -> list[str] | None:
     """The names of the metrics that an evaluation measures; None for a task that is not the training loop.
