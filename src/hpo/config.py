@@ -237,8 +237,8 @@ class RunConfig:
     concurrent_trials: int = 2
     # what each of them holds: fewer run where that is not there for all
     resources_per_trial: ResourcesPerTrial = field(default_factory=ResourcesPerTrial)
-    # processes that train one trial together (torchrun, DistributedDataParallel): auto (one for each of its
-    # resources_per_trial.gpus where these are more than one, otherwise one) or a number
+    # processes that train one trial together (torchrun, DistributedDataParallel): a number, or auto: one, and in
+    # the training loop one for each of resources_per_trial.gpus
     processes_per_trial: Any = "auto"
     # CPU threads of a trial, all its processes together: auto (resources_per_trial.cpus, or
     # cores / concurrent_trials) or a number
