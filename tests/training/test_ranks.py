@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain
 
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch import distributed
 from torch.utils.data import Dataset, TensorDataset
 
 from hpo.errors import ConfigError
 from hpo.training.batches import make_batches
-from hpo.training.ranks import Share, check_batches
+from hpo.training.ranks import Share, Together, check_batches
 
 CPU = torch.device("cpu")
 
@@ -78,3 +80,20 @@ def test_what_cannot_be_divided_is_told_by_its_key(batch_size: int, eval_batch_s
     with pytest.raises(ConfigError, match=f"train_config.{key}"):
         check_batches(config, 4)
     check_batches(config, 1)
+
+
+@pytest.fixture
+def group() -> Iterator[None]:
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("group")
+def test_a_part_of_the_model_that_is_called_by_itself_is_told() -> None:
+    model = Together(torch.nn.ModuleDict({"critic": torch.nn.Linear(2, 1)}))
+
+    with pytest.raises(ConfigError, match=r"uses model\.critic by itself"):
+        model.critic(torch.zeros(1, 2))
+    with pytest.raises(AttributeError):
+        model.nowhere  # noqa: B018 - looking it up is what is tested

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from hpo.trial.link import Link
 from hpo.trial.meeting import Casualty, Done, Failed, Hello, Order, Tag, ranks_environment, send_order
 from hpo.trial.metadata import Metadata
 
+# what a launcher sends a trial that stalls
+_STACKS = signal.SIGUSR2
 _POLL_S = 0.05
 _TAG_TIMEOUT_S = 10.0
 # of ranks, after the first one has told its end
@@ -76,9 +79,11 @@ class _Ranks:
         self._told_at: float | None = None
         # of another rank than the first, before that one told of its own end
         self._failed: Failed | None = None
+        self._ends: list[Ended | Failed] = []
         self._died: int | None = None
         self._casualties = b""
         self._stop: Stop | None = None
+        self._handler_before: Any = None
         self._start(config, folder)
 
     def __enter__(self) -> _Ranks:
@@ -98,7 +103,8 @@ class _Ranks:
         for key in list(self._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]  # sockets and readers all of them
         self._selector.close()
-        signal.signal(self._signal_of_stacks, self._handler_before)
+        if self._handler_before is not None:
+            signal.signal(_STACKS, self._handler_before)
 
     @property
     def is_running(self) -> bool:
@@ -106,8 +112,7 @@ class _Ranks:
 
     def wait(self, timeout_s: float) -> None:
         """Hand on what has been told, and the search's wish to stop."""
-        for key, _ in self._selector.select(timeout_s):
-            key.data(key.fileobj)
+        self._hear(timeout_s)
         why = self._link.stop_requested()
         if why is not None and why is not self._stop:
             self._stop = why
@@ -117,10 +122,28 @@ class _Ranks:
         if self._told_at is not None and time.monotonic() - self._told_at > _LEAVE_TIMEOUT_S:
             self._launch.kill()
 
+    def _hear(self, timeout_s: float) -> None:
+        """Take in what has come.
+
+        What a rank raises because another one died comes after that death, and both may be there at once: deaths
+        are heard first.
+        """
+        for _ in range(2):
+            for key, _events in self._selector.select(timeout_s):
+                key.data(key.fileobj)
+            if not self._ends:
+                return
+            timeout_s = 0
+        ends, self._ends = self._ends, []
+        for end in ends:
+            if isinstance(end, Ended):
+                self._told, self._told_at = end, time.monotonic()
+            elif self._told is None and self._died is None and self._failed is None:
+                self._failed = end
+
     def end(self, number: int) -> Ended:
         """How the trial ended, which is written down where rank 0 could not."""
-        for key, _ in self._selector.select(0):
-            key.data(key.fileobj)
+        self._hear(0)
         if self._told is not None and self._told.state not in (State.FAIL, State.FAIL_RECOVERABLE):
             return self._told
         if self._told is not None and self._failed is None and self._died is None:
@@ -163,14 +186,14 @@ class _Ranks:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._signal_of_stacks = signal.SIGUSR2
-        self._handler_before = signal.signal(self._signal_of_stacks, self._ask_for_stacks)
+        if threading.current_thread() is threading.main_thread():
+            self._handler_before = signal.signal(_STACKS, self._ask_for_stacks)
 
     def _ask_for_stacks(self, *_: object) -> None:
         """Whoever asks this process for its stack wants those of the ranks."""
         for pid in self._pids.values():
             with contextlib.suppress(OSError):
-                os.kill(pid, self._signal_of_stacks)
+                os.kill(pid, _STACKS)
 
     def _accept(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()
@@ -209,12 +232,9 @@ class _Ranks:
             self._pids[frame.rank] = frame.pid
         elif isinstance(frame, Done):
             self._done.add(frame.rank)
-        elif isinstance(frame, Failed):
-            self._done.add(frame.rank)
-            if self._told is None and self._died is None:
-                self._failed = self._failed or frame
-        elif isinstance(frame, Ended):
-            self._told, self._told_at = frame, time.monotonic()
+        elif isinstance(frame, Ended | Failed):
+            self._done.add(self._ranks[reader])
+            self._ends.append(frame)
         else:
             self._link.send(frame)
 
