@@ -33,7 +33,7 @@ from hpo.resolvers import own_resolvers
 from hpo.trial import outcome
 from hpo.trial.channel import FrameReader
 from hpo.trial.link import Link
-from hpo.trial.meeting import Casualty, Done, Failed, Hello, Order, Tag, ranks_environment, send_order
+from hpo.trial.meeting import Casualty, Failed, Hello, Order, Tag, ranks_environment, send_order
 from hpo.trial.metadata import Metadata
 
 # what a launcher sends a trial that stalls
@@ -74,13 +74,10 @@ class _Ranks:
         self._lifelines: list[socket.socket] = []
         self._pids: dict[int, int] = {}
         self._ranks: dict[FrameReader, int] = {}
-        self._done: set[int] = set()
         self._told: Ended | None = None
         self._told_at: float | None = None
         # of another rank than the first, before that one told of its own end
         self._failed: Failed | None = None
-        self._ends: list[Ended | Failed] = []
-        self._died: int | None = None
         self._casualties = b""
         self._stop: Stop | None = None
         self._handler_before: Any = None
@@ -123,54 +120,48 @@ class _Ranks:
             self._launch.kill()
 
     def _hear(self, timeout_s: float) -> None:
-        """Take in what has come.
-
-        What a rank raises because another one died comes after that death, and both may be there at once: deaths
-        are heard first.
-        """
-        for _ in range(2):
-            for key, _events in self._selector.select(timeout_s):
-                key.data(key.fileobj)
-            if not self._ends:
-                return
-            timeout_s = 0
-        ends, self._ends = self._ends, []
-        for end in ends:
-            if isinstance(end, Ended):
-                self._told, self._told_at = end, time.monotonic()
-            elif self._told is None and self._died is None and self._failed is None:
-                self._failed = end
+        """Take in what has come."""
+        for key, _ in self._selector.select(timeout_s):
+            key.data(key.fileobj)
 
     def end(self, number: int) -> Ended:
         """How the trial ended, which is written down where rank 0 could not."""
         self._hear(0)
-        if self._told is not None and self._told.state not in (State.FAIL, State.FAIL_RECOVERABLE):
-            return self._told
-        if self._told is not None and self._failed is None and self._died is None:
-            return self._told
-        ended = self._blamed(number)
+        told = self._told
+        if told is not None and told.state not in (State.FAIL, State.FAIL_RECOVERABLE):
+            return told
+        killed = self._killed()
+        if told is not None and killed is None and self._failed is None:
+            return told
+        ended = self._failed.ended if self._failed is not None and killed is None else self._death(number, killed)
         outcome.write(Metadata.of(self._paths), ended, key=outcome.OUTCOME)
         return ended
 
-    def _blamed(self, number: int) -> Ended:
-        """The end of a trial that another rank than the first has brought to it, or a death."""
-        if self._failed is not None:
-            return self._failed.ended
-        casualties: list[Casualty] = pickle.loads(self._casualties) if self._casualties else []
-        if self._told is not None:
-            casualties = [each for each in casualties if each.rank == self._died]
-        for each in casualties:
-            name = f"rank {each.rank} of {self._num} (pid {each.pid})"
-            if each.exit_code < 0:
-                reason = f"{name} was killed by {_signal_name(-each.exit_code)}"
-            else:
-                reason = f"{name} died with exit code {each.exit_code}"
-            return Ended(number, State.FAIL_RECOVERABLE, reason=reason)
-        if self._died is not None:
-            reason = f"rank {self._died} of {self._num} (pid {self._pids.get(self._died)}) died"
-        else:
-            reason = f"its {self._num} processes did not start, or ended without a word; see train.log"
+    def _killed(self) -> Casualty | None:
+        """The rank that a signal has ended; what others raised came of that.
+
+        The other way round, one that has lost its partners may abort in C, in the middle of a collective.
+        """
+        has_reason = self._told is not None or self._failed is not None
+        for each in self._all_casualties():
+            if each.exit_code < 0 and not (has_reason and each.exit_code == -signal.SIGABRT):
+                return each
+        return None
+
+    def _death(self, number: int, killed: Casualty | None) -> Ended:
+        casualties = [killed] if killed is not None else self._all_casualties()
+        reason = f"its {self._num} processes did not start, or ended without a word; see train.log"
+        for each in casualties[:1]:
+            how = f"was killed by {_signal_name(-each.exit_code)}"
+            if each.exit_code >= 0:
+                how = f"died with exit code {each.exit_code}"
+            reason = f"rank {each.rank} of {self._num} (pid {each.pid}) {how}"
         return Ended(number, State.FAIL_RECOVERABLE, reason=reason)
+
+    def _all_casualties(self) -> list[Casualty]:
+        """Those that were there when the first one was noticed; the launch ends the others by itself."""
+        casualties: list[Casualty] = pickle.loads(self._casualties) if self._casualties else []
+        return casualties
 
     def _start(self, config: DictConfig, folder: str) -> None:
         address = str(Path(folder, "meeting"))
@@ -220,9 +211,7 @@ class _Ranks:
         for frame in frames:
             self._take(reader, frame)
         if not is_open:
-            rank = self._ranks.pop(reader, None)
-            if rank is not None and rank not in self._done and self._told is None and self._died is None:
-                self._died = rank
+            self._ranks.pop(reader, None)
             self._selector.unregister(reader)
             reader.close()
 
@@ -230,11 +219,11 @@ class _Ranks:
         if isinstance(frame, Hello):
             self._ranks[reader] = frame.rank
             self._pids[frame.rank] = frame.pid
-        elif isinstance(frame, Done):
-            self._done.add(frame.rank)
-        elif isinstance(frame, Ended | Failed):
-            self._done.add(self._ranks[reader])
-            self._ends.append(frame)
+        elif isinstance(frame, Ended):
+            self._told, self._told_at = frame, time.monotonic()
+        elif isinstance(frame, Failed):
+            if self._told is None and self._failed is None:
+                self._failed = frame
         else:
             self._link.send(frame)
 

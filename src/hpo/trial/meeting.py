@@ -57,13 +57,6 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Done:
-    """A rank's last frame, when it has come to its end."""
-
-    rank: int
-
-
-@dataclass(frozen=True)
 class Casualty:
     """A rank that did not come to its end; the exit code as subprocess has it."""
 

@@ -18,7 +18,7 @@ from hpo.trial import outcome
 from hpo.trial.attempt import call_task, run_attempt
 from hpo.trial.channel import ChannelLink
 from hpo.trial.lifeline import hold
-from hpo.trial.meeting import Done, Failed, Hello, Tag, connected, receive_order
+from hpo.trial.meeting import Failed, Hello, Tag, connected, receive_order
 from hpo.trial.metadata import Metadata
 from hpo.trial.shared import SharedTrial, is_rank
 
@@ -52,7 +52,6 @@ def main(address: str) -> int:
             link.send_frame(Failed(rank, ended))
         link.flush(_FLUSH_TIMEOUT_S)
         raise
-    link.send_frame(Done(rank))
     link.flush(_FLUSH_TIMEOUT_S)
     return 0
 
