@@ -140,11 +140,12 @@ class _Ranks:
     def _killed(self) -> Casualty | None:
         """The rank that a signal has ended; what others raised came of that.
 
-        The other way round, one that has lost its partners may abort in C, in the middle of a collective.
+        The other way round, one that has lost its partners may abort in C, in the middle of a collective, and the
+        launch asks those to terminate that are left.
         """
         has_reason = self._told is not None or self._failed is not None
         for each in self._all_casualties():
-            if each.exit_code < 0 and not (has_reason and each.exit_code == -signal.SIGABRT):
+            if each.exit_code < 0 and not (has_reason and -each.exit_code in (signal.SIGABRT, signal.SIGTERM)):
                 return each
         return None
 
