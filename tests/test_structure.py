@@ -39,7 +39,7 @@ ALLOWED = {
     # that it would have made
     "hpo_launchers": {
         "hpo.experiment",
-        "hpo.trial.link",
+        *(f"hpo.trial.{name}" for name in ("link", "channel", "lifeline")),
         *(f"hpo.search.{name}" for name in ("stream", "sweeper", "space", "check", "held_out", "preflight")),
     },
 }

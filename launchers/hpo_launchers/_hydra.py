@@ -13,17 +13,6 @@ from hydra.core.utils import JobRuntime, setup_globals
 from omegaconf import OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
-_PRESENT_IN_CHILD = ("oc.", "hydra", "hpo.")
-
-
-def resolvers() -> dict[str, Any]:
-    """The resolvers that were registered at run time, as OmegaConf wrapped them."""
-    return {
-        name: resolver
-        for name, resolver in BaseContainer._resolvers.items()
-        if not name.startswith(_PRESENT_IN_CHILD)
-    }
-
 
 def job_name() -> str:
     return str(JobRuntime.instance().get("name"))

@@ -77,6 +77,8 @@ class TrainConfig:
     compile: bool = False
     # keep images and convolutions' weights in the channels-last memory format
     channels_last: bool = False
+    # with processes_per_trial: look in each step for parameters that have no part in the loss
+    find_unused_parameters: bool = False
 
 
 @dataclass
@@ -235,7 +237,11 @@ class RunConfig:
     concurrent_trials: int = 2
     # what each of them holds: fewer run where that is not there for all
     resources_per_trial: ResourcesPerTrial = field(default_factory=ResourcesPerTrial)
-    # CPU threads of a trial: auto (resources_per_trial.cpus, or cores / concurrent_trials) or a number
+    # processes that train one trial together (torchrun, DistributedDataParallel): a number, or auto: one, and in
+    # the training loop one for each of resources_per_trial.gpus
+    processes_per_trial: Any = "auto"
+    # CPU threads of a trial, all its processes together: auto (resources_per_trial.cpus, or
+    # cores / concurrent_trials) or a number
     threads_per_trial: Any = "auto"
 
     # --- the experiment ---

@@ -8,6 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from hpo.errors import ConfigError
+from hpo.targets import TRAINING_LOOP
 
 AUTO, CPU, CUDA = "auto", "cpu", "cuda"
 OWN_CORES = "${resources_per_trial.cpus}"
@@ -46,6 +47,19 @@ def num_threads(config: DictConfig, earlier: int | None = None) -> int:
     if given == AUTO:
         return max(1, len(os.sched_getaffinity(0)) // int(config.concurrent_trials))
     return int(given)
+
+
+def num_processes(config: DictConfig) -> int:
+    """How many processes train one trial together: as given, or one for each of its own GPUs.
+
+    A task of the user's may use several GPUs in one process, and gets more of them only when it says so.
+    """
+    given = config.processes_per_trial
+    if given != AUTO:
+        return int(given)
+    gpus = config.resources_per_trial.gpus
+    is_ours = config.task is not None and config.task.get("_target_") == TRAINING_LOOP
+    return int(gpus) if is_ours and gpus is not None and gpus > 1 else 1
 
 
 def have_own_threads(config: DictConfig) -> bool:

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.basecontainer import BaseContainer
 
 from hpo.errors import NoExperimentError, SearchSpaceError
 from hpo.overrides import encode_value
 from hpo.paths import ExperimentPaths
+
+_BUILT_IN = ("oc.", "hydra", "hpo.")
+
+
+def own_resolvers() -> dict[str, Any]:
+    """The resolvers that the user has registered, as OmegaConf wrapped them."""
+    return {
+        name: resolver for name, resolver in BaseContainer._resolvers.items() if not name.startswith(_BUILT_IN)
+    }
+
+
+def take_resolvers(resolvers: Mapping[str, Any]) -> None:
+    """Register what `own_resolvers` of another process gave, and hpo's own."""
+    register_resolvers()
+    BaseContainer._resolvers.update(resolvers)
 
 
 def register_resolvers() -> None:

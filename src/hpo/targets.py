@@ -23,6 +23,8 @@ BUILT_IN = (
     "hydra_plugins.hydra_optuna_sweeper.*",
 )
 PROJECT_FILE = "pyproject.toml"
+TRAINING_LOOP = "hpo.training.loop.train"
+"""The task that ships with hpo."""
 
 
 @cache

@@ -13,11 +13,13 @@ import sys
 import threading
 from dataclasses import dataclass, replace
 
+from hpo.trial.channel import ChannelLink
+from hpo.trial.lifeline import hold
 from hpo.trial.link import current_link
 from hpo_launchers import execution
 from hpo_launchers.jobs import Job
-from hpo_launchers.local import _blob, _lifeline
-from hpo_launchers.local._channel import ChannelLink, Returned, receive_files
+from hpo_launchers.local import _blob
+from hpo_launchers.local._channel import Returned, receive_files
 from hpo_launchers.local._place import Place
 from hpo_launchers.worker.loaded import load, pickled
 from hpo_launchers.worker.surroundings import Surroundings, settle
@@ -43,7 +45,7 @@ def main(fds: list[int]) -> None:
 def run(fds: list[int]) -> int:
     """Load what jobs share, wait for an order, and run its trial; returns the exit code of the process."""
     channel, lifeline, surroundings_fd, template_fd = fds
-    _lifeline.hold(lifeline)
+    hold(lifeline)
     surroundings: Surroundings = pickle.loads(_read_and_close(surroundings_fd))
     template = _read_and_close(template_fd)
     settle(surroundings)

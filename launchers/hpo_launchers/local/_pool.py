@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hpo_launchers.local import _blob
-from hpo_launchers.local._channel import FrameReader
+from hpo_launchers.local._channel import OrderSender
 from hpo_launchers.local._child import DUMP_SIGNAL, Order
 from hpo_launchers.local._processes import Exited, Forked, Processes, ServerDied
 
@@ -28,7 +28,7 @@ class TrialProcess:
     """The scheduler's end of a process that was asked for; its pid is known a moment later."""
 
     key: int
-    reader: FrameReader
+    reader: OrderSender
     lifeline: int
     template: bytes
     pid: int | None = None
@@ -157,7 +157,7 @@ class Pool:
     def _start(self, template: bytes) -> TrialProcess:
         connection, theirs = socket.socketpair()
         their_lifeline, lifeline = os.pipe()
-        process = TrialProcess(next(self._keys), FrameReader(connection), lifeline, template)
+        process = TrialProcess(next(self._keys), OrderSender(connection), lifeline, template)
         try:
             fds = (theirs.fileno(), their_lifeline, self._blob_of_surroundings(), self._blob_of(template))
             with contextlib.suppress(ServerDied):  # which the next look at the news tells

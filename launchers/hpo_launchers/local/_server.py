@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from hpo_launchers.local import _lifeline
+from hpo.trial.lifeline import hold
 
 REQUEST = struct.Struct("!q")
 """The process's key; the descriptors of its channel, lifeline and blobs travel with it."""
@@ -34,7 +34,7 @@ _EXEC_TRIAL = "import sys; sys.path[:] = {path!r}; from hpo_launchers.local impo
 
 def main(control_fd: int, lifeline_fd: int, modules: list[str], is_forking: bool) -> None:
     """Serve until the scheduler is gone."""
-    _lifeline.hold(lifeline_fd)
+    hold(lifeline_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _adopt_orphans()
     if is_forking:

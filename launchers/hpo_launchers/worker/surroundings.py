@@ -13,6 +13,7 @@ import cloudpickle
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from hpo.resolvers import own_resolvers
 from hpo.terminal import open_what_is_closed
 from hpo_launchers import _hydra, execution
 
@@ -45,7 +46,7 @@ def surroundings_of(
         context.callbacks,
         context.execution_whitelist,
         _hydra.job_name(),
-        _hydra.resolvers(),
+        own_resolvers(),
     )
     surroundings = Surroundings(
         environment=environment,

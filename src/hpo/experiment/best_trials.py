@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from hpo.devices import AUTO, num_processes
 from hpo.experiment.progress import TrialProgress
 from hpo.experiment.retrain import Launch
 from hpo.objectives import Objective, objective_values
@@ -38,6 +39,10 @@ class BestTrials:
         self._objectives = tuple(objectives)
         self._launch = Launch.of(config)
         self._num_threads: int | None = None if has_own_threads else config.threads_per_trial
+        resources = config.resources_per_trial
+        self._may_be_several = config.processes_per_trial == AUTO and (
+            OmegaConf.is_interpolation(resources, "gpus") or resources.gpus is not None
+        )
         self._shared = frozenset(shared)
         self._working_directory = str(Path.cwd())
         self._overrides: dict[int, tuple[str, ...]] = {}
@@ -93,7 +98,11 @@ class BestTrials:
             "checkpoint": str(checkpoint) if checkpoint else None,
         }
         num_threads = self._num_threads if self._num_threads is not None else _threads_of(paths)
-        command = self._launch.command(self._overrides.pop(number), num_threads)
+        overrides = self._overrides.pop(number)
+        if self._may_be_several:
+            # what they were one for each of is left out: a trial by itself takes what there is
+            overrides = (*overrides, f"processes_per_trial={num_processes(_config_of(paths))}")
+        command = self._launch.command(overrides, num_threads)
         self._commands[number] = command
         return {
             **without_passwords(entry),
@@ -108,8 +117,13 @@ def _newest(paths: TrialPaths) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
+def _config_of(paths: TrialPaths) -> DictConfig:
+    values: dict[str, Any] = yaml.safe_load(paths.config.read_text(encoding="utf-8"))
+    return OmegaConf.create(values)
+
+
 def _threads_of(paths: TrialPaths) -> int:
     """The CPU threads that a trial had, by its own configuration."""
-    configured = yaml.safe_load(paths.config.read_text(encoding="utf-8"))["threads_per_trial"]
+    configured = _config_of(paths).threads_per_trial
     # where it names no cores nobody has limited it
     return int(configured or len(os.sched_getaffinity(0)))

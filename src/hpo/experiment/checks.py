@@ -66,6 +66,9 @@ def check_config(config: DictConfig) -> None:
     threads = config.threads_per_trial
     if threads != _AUTO and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise ConfigError(f"threads_per_trial={threads} must be {_AUTO} or a whole number of at least 1")
+    processes = config.processes_per_trial
+    if processes != _AUTO and (isinstance(processes, bool) or not isinstance(processes, int) or processes < 1):
+        raise ConfigError(f"processes_per_trial={processes} must be {_AUTO} or a whole number of at least 1")
     if config.experiment_id is not None and not _EXPERIMENT_ID.fullmatch(config.experiment_id):
         raise ConfigError(
             f"experiment_id={config.experiment_id!r} must be a plain file name: letters, digits, '.', '_' and '-'"

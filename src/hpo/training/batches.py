@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence, Sized
+from copy import copy
 from itertools import islice
 from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+)
 
 from hpo.errors import ConfigError, DataError
+from hpo.training.ranks import Share
 from hpo.training.seeding import epoch_generator
 from hpo.training.step import Batch
 
@@ -26,8 +37,12 @@ class Batches(Protocol):
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """One pass; the order is a function of the seed and of `epoch` alone.
 
-        The first `skip` batches are left out; what making them draws has been drawn when this returns.
+        Of several processes each gets its part of every batch. The first `skip` batches are left out; what making
+        them draws has been drawn when this returns.
         """
+
+    def whole(self) -> Batches:
+        """The same ones, undivided."""
 
 
 class TensorBatches:
@@ -42,6 +57,7 @@ class TensorBatches:
         shuffle_seed: int | None = None,
         drop_last: bool = False,
         indices: Tensor | None = None,
+        share: Share | None = None,
     ) -> None:
         if indices is not None and device.type != "cpu":
             # another device gets its own copy anyway
@@ -50,6 +66,7 @@ class TensorBatches:
         self._indices = indices
         self._batch_size = batch_size
         self._shuffle_seed = shuffle_seed
+        self._share = share
         self._num_samples = len(tensors[0]) if indices is None else len(indices)
         num_batches = self._num_samples / batch_size
         self.num_batches = math.floor(num_batches) if drop_last else math.ceil(num_batches)
@@ -57,6 +74,8 @@ class TensorBatches:
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         order = self._order(epoch)
+        if self._share is not None and order is None:
+            order = torch.arange(self._num_samples, device=self.tensors[0].device)
         first = skip * self._batch_size
         if order is None:
             for start in range(first, self.num_samples, self._batch_size):
@@ -66,8 +85,19 @@ class TensorBatches:
         if first >= self.num_samples:
             return  # splitting nothing gives one batch, of nothing
         for indices in torch.split(order[first : self.num_samples], self._batch_size):
-            # the same as indexing with them, in half the time
-            yield tuple([tensor.index_select(0, indices) for tensor in self.tensors])
+            rows = indices if self._share is None else self._part(indices)
+            if len(rows):
+                # the same as indexing with them, in half the time
+                yield tuple([tensor.index_select(0, rows) for tensor in self.tensors])
+
+    def whole(self) -> Batches:
+        whole = copy(self)
+        whole._share = None
+        return whole
+
+    def _part(self, indices: Tensor) -> Tensor:
+        assert self._share is not None
+        return indices[self._share.of(range(len(indices)))]
 
     def _order(self, epoch: int) -> Tensor | None:
         """The rows in their order; None where they stand in it already."""
@@ -90,30 +120,59 @@ class LoadedBatches:
         shuffle_seed: int | None = None,
         drop_last: bool = False,
         num_workers: int = 0,
+        share: Share | None = None,
     ) -> None:
+        self._dataset = dataset
         self._device = device
         self._seed = shuffle_seed or 0
-        # not persistent: workers seeded anew in each epoch make it a function of the epoch's generator
-        self._loader: DataLoader[Batch] = DataLoader(
-            dataset,
-            batch_size=batch_size,
-            shuffle=shuffle_seed is not None,
-            drop_last=drop_last,
-            num_workers=num_workers,
-            pin_memory=device.type == "cuda",
-            generator=torch.Generator(),
-        )
-        self.num_batches = len(self._loader)
+        self._num_workers = num_workers
+        self._generator = torch.Generator()
+        sampler: Sampler[int] = SequentialSampler(cast(Sized, dataset))
+        if shuffle_seed is not None:
+            sampler = RandomSampler(cast(Sized, dataset), generator=self._generator)
+        self._sampler = BatchSampler(sampler, batch_size, drop_last)
+        self._loader = self._load(share)
+        self.num_batches = len(self._sampler)
         num_samples = len(cast(Sized, dataset))
         self.num_samples = self.num_batches * batch_size if drop_last else num_samples
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
-        self._loader.generator.set_state(epoch_generator(self._seed, epoch).get_state())
+        self._generator.set_state(epoch_generator(self._seed, epoch).get_state())
         batches = iter(self._loader)
         # loaded all the same: a dataset that draws must come to where it was
         for _ in islice(batches, skip):
             pass
         return (_moved(batch, self._device) for batch in batches)
+
+    def whole(self) -> Batches:
+        whole = copy(self)
+        whole._loader = self._load(None)
+        return whole
+
+    def _load(self, share: Share | None) -> DataLoader[Batch]:
+        # not persistent: workers seeded anew in each epoch make it a function of the epoch's generator
+        return DataLoader(
+            self._dataset,
+            batch_sampler=self._sampler if share is None else _Parts(self._sampler, share),
+            num_workers=self._num_workers,
+            pin_memory=self._device.type == "cuda",
+            generator=self._generator,
+            worker_init_fn=share.draw_otherwise if share is not None else None,
+        )
+
+
+class _Parts(Sampler[list[int]]):
+    """One process's part of each batch, where there is one."""
+
+    def __init__(self, batches: BatchSampler, share: Share) -> None:
+        self._batches = batches
+        self._share = share
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (part for batch in self._batches if (part := self._share.of(batch)))
+
+    def __len__(self) -> int:
+        return len(self._batches)
 
 
 def make_batches(
@@ -124,8 +183,12 @@ def make_batches(
     shuffle_seed: int | None = None,
     drop_last: bool = False,
     num_workers: int = 0,
+    share: Share | None = None,
 ) -> Batches:
-    """Batches of `dataset`, shuffled when there is a seed. Raises DataError when there would be none."""
+    """Batches of `dataset`, shuffled when there is a seed; this process's `share` of each.
+
+    Raises DataError when there would be none.
+    """
     num_samples = _length(dataset)
     if num_samples == 0:
         raise DataError(f"data_config: the dataset ({type(dataset).__name__}) has no samples")
@@ -140,6 +203,7 @@ def make_batches(
             shuffle_seed=shuffle_seed,
             drop_last=drop_last,
             indices=indices,
+            share=share,
         )
     else:
         batches = LoadedBatches(
@@ -149,6 +213,7 @@ def make_batches(
             shuffle_seed=shuffle_seed,
             drop_last=drop_last,
             num_workers=num_workers,
+            share=share,
         )
     if batches.num_batches == 0:
         raise DataError(

@@ -14,6 +14,7 @@ from hpo.training.best import Best
 from hpo.training.due import CheckpointDue
 from hpo.training.evaluate import evaluate
 from hpo.training.plan import Plan
+from hpo.training.ranks import of_the_first, rank_and_size
 from hpo.training.seeding import set_rng_state
 from hpo.training.setup import Setup, set_up
 from hpo.training.state import Progress, collect, put_back
@@ -50,7 +51,7 @@ def train(trial: Trial) -> Finish | dict[str, float]:
     steps = _steps_after(progress.iteration, setup)
     if generators is not None:
         set_rng_state(generators)
-    due = CheckpointDue(config.checkpoint_every, plan.steps_per_epoch, progress.iteration)
+    due = CheckpointDue(config.checkpoint_every, plan.steps_per_epoch, progress.iteration, agree=of_the_first)
     for iteration, (epoch, batches) in enumerate(steps, start=progress.iteration + 1):
         learning_rate = step.optimizers[0].param_groups[0]["lr"]
         for result in step.take(batches):
@@ -112,7 +113,8 @@ def _continue(
         progress.epoch,
         path.name,
     )
-    generators: Mapping[str, Any] = state["rng"]
+    rank, _ = rank_and_size()
+    generators: Mapping[str, Any] = state["ranks"][rank - 1]["rng"] if rank else state["rng"]
     return generators
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hpo.errors import ConfigError, DataError, HpoError, spelled
 from hpo.objectives import objectives
+from hpo.targets import TRAINING_LOOP
 from hpo.training.batches import Batches, TensorBatches
 from hpo.training.best import Best
 from hpo.training.evaluate import evaluate
@@ -22,7 +23,6 @@ from hpo.training.setup import Setup, set_up
 from hpo.training.step import Batch, Result, described
 from hpo.training.stopping import Stopping
 
-_LOOP = "hpo.training.loop.train"
 _CLASS_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss)
 
 
@@ -38,13 +38,16 @@ class OneBatch:
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[Batch]:
         return islice(self._batches.epoch(epoch), skip, self.num_batches)
 
+    def whole(self) -> Batches:
+        return self
+
 
 def check(config: DictConfig) -> list[str] | None:
     """The names of the metrics that an evaluation measures; None for a task that is not the training loop.
 
     Raises HpoError for what cannot be built, and for a batch that the model, the loss or the metrics cannot take.
     """
-    if config.task is not None and config.task.get("_target_") != _LOOP:
+    if config.task is not None and config.task.get("_target_") != TRAINING_LOOP:
         return None
     # a copy: where there is no other process, the trial's own configuration is the one that is checked
     config = config.copy()

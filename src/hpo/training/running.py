@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hpo.errors import ConfigError
 from hpo.lean_torch import import_torchmetrics
+from hpo.training.ranks import of_all, of_the_first
 from hpo.training.step import Result, described
 
 if TYPE_CHECKING:
@@ -57,9 +58,14 @@ class Running:
             self._take_in()
 
     def compute(self) -> dict[str, float]:
-        """`loss`, the step's scalars and each metric over all that was added (at least one batch); start again."""
+        """`loss`, the step's scalars and each metric over all that was added (at least one batch); start again.
+
+        Of several processes, over what was added in all of them: each has to call it, and gets the same.
+        """
         self._take_in()
-        values = {name: total / self._num_samples for name, total in self._sums.items()}
+        parts = of_all((self._num_samples, self._sums))
+        num_samples = sum(num for num, _ in parts)
+        values = {name: sum(sums[name] for _, sums in parts) / num_samples for name in self._sums}
         for name, metric in self._metrics.items():
             with _metric_failure(name):
                 value = metric.compute()
@@ -67,7 +73,7 @@ class Running:
             metric.reset()
         self._sums.clear()
         self._num_samples = 0
-        return values
+        return dict(of_the_first(values))
 
     def state_dict(self) -> dict[str, Any]:
         """What was added since the last `compute`, as it is: nothing is summed up for it."""

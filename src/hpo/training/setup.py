@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from hpo.config import Amp
 from hpo.data.protocol import Splits
+from hpo.devices import num_processes
 from hpo.errors import ConfigError
 from hpo.nodes import describe_failure, is_node
 from hpo.records import DataSource
@@ -25,6 +26,7 @@ from hpo.training.batches import Batches, make_batches, subsample
 from hpo.training.device import choose_device
 from hpo.training.nodes import build, build_metrics, build_partial
 from hpo.training.plan import Plan, check_train_config
+from hpo.training.ranks import check_batches, draw_otherwise, share, together
 from hpo.training.running import Running
 from hpo.training.schedule import Schedule
 from hpo.training.seeding import seed_everything
@@ -63,6 +65,7 @@ def set_up(config: DictConfig, *, is_continued: bool = False) -> Setup:
     Raises HpoError for what cannot be trained.
     """
     check_train_config(config.train_config)
+    check_batches(config.train_config, num_processes(config))
     device = prepare_torch(config)
     splits = load(config)
     train_config = config.train_config
@@ -73,18 +76,21 @@ def set_up(config: DictConfig, *, is_continued: bool = False) -> Setup:
         shuffle_seed=config.random_seed if train_config.shuffle else None,
         drop_last=train_config.drop_last,
         num_workers=train_config.num_workers,
+        share=share(is_even=True),
     )
     val = val_batches(splits, config, device)
     plan = Plan.of(config, train.num_batches)
     model = build_model(config, device)
     if config.init_chkpt is not None and not is_continued:
         load_weights(model, Path(config.init_chkpt).expanduser(), strict=config.init_chkpt_strict)
+    model_of_all = together(model, find_unused_parameters=train_config.find_unused_parameters)
     average = moving_average(model, train_config.ema_decay)
     if train_config.compile:
         # in place, so that the parameters keep their names
         model.compile()
     step = build_step(config, model, device)
     step.add_optimizers(_optimizer_maker(config))
+    step.model = model_of_all
     setup = Setup(
         device=device,
         model=model,
@@ -103,6 +109,7 @@ def set_up(config: DictConfig, *, is_continued: bool = False) -> Setup:
         plan=plan,
     )
     _log_head(config, setup)
+    draw_otherwise(config.random_seed)
     return setup
 
 
@@ -141,7 +148,11 @@ def val_batches(splits: Splits, config: DictConfig, device: torch.device) -> Bat
 def eval_batches(dataset: Dataset[object], config: DictConfig, device: torch.device) -> Batches:
     train_config = config.train_config
     return make_batches(
-        dataset, device, batch_size=train_config.eval_batch_size, num_workers=train_config.num_workers
+        dataset,
+        device,
+        batch_size=train_config.eval_batch_size,
+        num_workers=train_config.num_workers,
+        share=share(is_even=False),
     )
 
 

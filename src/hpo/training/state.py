@@ -11,6 +11,7 @@ from torch import nn
 
 from hpo.errors import MisfitError
 from hpo.training.best import Best
+from hpo.training.ranks import gathered, rank_and_size
 from hpo.training.seeding import rng_state
 from hpo.training.setup import Setup
 
@@ -35,8 +36,10 @@ class Progress:
 
 
 def collect(setup: Setup, progress: Progress, run_config: Mapping[str, Any]) -> dict[str, Any]:
-    """All that training goes on from after a step, as tensors and plain values."""
+    """All that training goes on from after a step, as tensors and plain values; every process has to call it."""
     best, step, average = progress.best, setup.step, setup.average
+    rng, running = rng_state(), setup.running.state_dict()
+    others = gathered({"rng": rng, "running": running})
     return {
         "run_config": run_config,
         "metrics": dict(progress.record),
@@ -48,8 +51,10 @@ def collect(setup: Setup, progress: Progress, run_config: Mapping[str, Any]) -> 
         "ema_updates": int(average.n_averaged) if average is not None else 0,
         "step": dict(step.state_dict()),
         "loss_function": _loss_state(setup),
-        "running": setup.running.state_dict(),
-        "rng": rng_state(),
+        "running": running,
+        "rng": rng,
+        # what the other processes have of their own, where there are such
+        **({"ranks": others} if others else {}),
         "current_epoch": progress.epoch,
         "current_iteration": progress.iteration,
         "steps_per_epoch": setup.plan.steps_per_epoch,
@@ -81,7 +86,9 @@ def put_back(
         step.load_state_dict(state["step"])
         if isinstance(step.loss_function, nn.Module):
             step.loss_function.load_state_dict(state["loss_function"])
-        setup.running.load_state_dict(state["running"], setup.device)
+        rank, _ = rank_and_size()
+        running = state["ranks"][rank - 1]["running"] if rank else state["running"]
+        setup.running.load_state_dict(running, setup.device)
         best.iteration, best.loss, best.value = state["best_iteration"], state["best_loss"], state["best_value"]
         best.metrics = dict(state["best_metrics"])
         progress.epoch, progress.iteration = state["current_epoch"], state["current_iteration"]
@@ -98,6 +105,12 @@ def _check_fixed(state: Mapping[str, Any], setup: Setup, run_config: Mapping[str
         then, now = _value(state["run_config"], key), _value(run_config, key)
         if then != now:
             raise MisfitError(f"{name} was trained with {key}={then}: it cannot be continued with {key}={now}")
+    then, now = 1 + len(state.get("ranks", ())), rank_and_size()[1]
+    if then != now:
+        raise MisfitError(
+            f"{name} was trained by {then} processes (processes_per_trial), and there are {now} now: "
+            "it cannot be continued so"
+        )
     then, now = state["steps_per_epoch"], setup.plan.steps_per_epoch
     if then != now:
         raise MisfitError(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from hpo.errors import ConfigError
@@ -92,10 +93,11 @@ class TrainingStep:
         (optimizer,) = self.optimizers
         optimizer.zero_grad()
         results = []
-        for batch in batches:
-            with self.autocast():
-                result = self.compute_loss(self.arranged(batch))
-            self.backward(result.loss if len(batches) == 1 else result.loss / len(batches))
+        for index, batch in enumerate(batches, start=1):
+            with self._by_itself() if index < len(batches) else nullcontext():
+                with self.autocast():
+                    result = self.compute_loss(self.arranged(batch))
+                self.backward(result.loss if len(batches) == 1 else result.loss / len(batches))
             results.append(result)
         self.update(optimizer)
         return results
@@ -184,6 +186,10 @@ class TrainingStep:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave; its tensors are on the CPU."""
+
+    def _by_itself(self) -> AbstractContextManager[Any]:
+        """Gradients that are not brought together with those of other processes: more are to be added first."""
+        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
 
     def _split(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         if self.target_key not in batch:

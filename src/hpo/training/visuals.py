@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hpo.training.evaluate import evaluated
+from hpo.training.ranks import rank_and_size
 from hpo.training.setup import Setup
 from hpo.training.step import Batch
 from hpo.trial.protocol import Trial, VisualTrial
@@ -35,7 +36,7 @@ def log_histograms(trial: Trial, model: nn.Module, iteration: int) -> None:
 
 def log_worst_images(trial: Trial, setup: Setup, num_images: int, iteration: int) -> None:
     """The validation samples of the highest loss, worst first, where the first input of a batch holds images."""
-    if num_images < 1 or setup.val is None or not isinstance(trial, VisualTrial):
+    if num_images < 1 or setup.val is None or not isinstance(trial, VisualTrial) or rank_and_size()[0]:
         return
     losses: list[Tensor] = []
     images: list[Tensor] = []
@@ -53,7 +54,7 @@ def log_worst_images(trial: Trial, setup: Setup, num_images: int, iteration: int
 def _samples(setup: Setup) -> Iterator[tuple[Batch, Tensor]]:
     """Each validation sample as a batch of one, with its image."""
     assert setup.val is not None
-    for batch in setup.val.epoch(0):
+    for batch in setup.val.whole().epoch(0):
         parts = list(batch.values()) if isinstance(batch, dict) else batch
         first = parts if isinstance(parts, Tensor) else parts[0]
         if not isinstance(first, Tensor) or first.ndim != _IMAGES_NDIM or first.shape[1] not in _CHANNELS:

@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hpo import lean_torch
+from hpo.devices import num_processes
 from hpo.errors import DiskError, HpoError, NoExperimentError, TrialError
 from hpo.faults import reach
 from hpo.objectives import objective_values, objectives
@@ -27,8 +28,10 @@ from hpo.trial import outcome
 from hpo.trial.handle import TrialHandle
 from hpo.trial.link import Link, current_link
 from hpo.trial.metadata import Metadata, replace_text, timestamp
+from hpo.trial.protocol import Trial
 from hpo.trial.replicates import test_replicates, train_replicates
 from hpo.trial.resumption import FIRST_ATTEMPT, Resumption, close, has_begun, is_further_attempt
+from hpo.trial.shared import SharedTrial, is_rank, join_group
 from hpo.trial.time_limit import time_limit
 from hpo.trial.train_log import train_log
 
@@ -80,12 +83,26 @@ def run_attempt(config: DictConfig, paths: TrialPaths, link: Link) -> Ended:
             ended = Ended(int(Metadata.of(paths)["number"]), why.state, reason=BEFORE_ITS_START)
             link.send(ended)
             return ended
+        if _has_ranks(config):
+            from hpo.trial.distributed import run_distributed
+
+            return run_distributed(config, paths, link)
         try:
             link.send(start(config, values, paths))
         except DiskError as error:
             link.send(outcome.failed(int(Metadata.of(paths)["number"]), error, paths))
             raise
     return finish(config, values, paths, link)
+
+
+def _has_ranks(config: DictConfig) -> bool:
+    """Whether several processes are to run this trial, of which this is none; of replicates each has its own."""
+    return (
+        num_processes(config) > 1
+        and not is_rank.get()
+        and config.run_task != TEST_TASK
+        and config.num_replicates == 1
+    )
 
 
 def start(config: DictConfig, values: Mapping[str, Any], paths: TrialPaths) -> Started:
@@ -193,11 +210,19 @@ def _test(trial: TrialHandle, link: Link) -> Ended:
 
 
 def _call(trial: TrialHandle) -> Any:
-    """Import the task, limit its threads, run it."""
-    limit_threads(trial.config)
-    task = _build(trial.config[trial.config.run_task])
-    limit_threads(trial.config)  # of what the task has imported
+    if is_rank.get():
+        return call_task(trial.config, SharedTrial(trial.number, trial.config, trial.dir, trial))
+    return call_task(trial.config, trial)
+
+
+def call_task(config: DictConfig, trial: Trial) -> Any:
+    """Import the task, limit its threads, run it; in one of several processes when it has found the others."""
+    limit_threads(config)
+    task = _build(config[config.run_task])
+    limit_threads(config)  # of what the task has imported
     lean_torch.spare_dynamo()
+    if is_rank.get():
+        join_group(config)
     return task(trial)
 
 
@@ -206,6 +231,8 @@ def limit_threads(config: DictConfig) -> None:
     num_threads = config.threads_per_trial
     if not isinstance(num_threads, int):
         return
+    if is_rank.get():
+        num_threads = max(1, num_threads // num_processes(config))
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(num_threads)))
     torch = sys.modules.get("torch")
     if torch is not None:

@@ -1,8 +1,8 @@
-"""Lets a process and all it started die with the scheduler, however that dies.
+"""Lets a process and all it started die with another one, however that dies: with the scheduler, or its trial.
 
-The scheduler alone holds the writing end of a pipe, into which nothing is ever written. When it is gone, the
-kernel itself signals whoever owns the reading end: also a process that blocks in C with the GIL held and
-ignores SIGTERM. (PR_SET_PDEATHSIG would not do: a trial's parent is the server, not the scheduler.)
+The other one alone holds the writing end of a pipe, or its end of a socket, into which nothing is ever written.
+When it is gone, the kernel itself signals whoever owns the reading end: also a process that blocks in C with the
+GIL held and ignores SIGTERM. (PR_SET_PDEATHSIG would not do: a trial's parent is the server, not the scheduler.)
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 
 
 def hold(fd: int) -> None:
-    """Have the calling process's group killed when the other end of the pipe `fd` is closed.
+    """Have the calling process's group killed when the other end of `fd` is closed.
 
     The process must be the leader of its group (after `os.setsid()`).
     """

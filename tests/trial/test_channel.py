@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hpo.records import Stop
-from hpo_launchers.local._channel import ChannelLink, FrameReader
+from hpo.trial.channel import ChannelLink, FrameReader
 
 
 @pytest.fixture
