@@ -15,7 +15,7 @@ from hpo.errors import ConfigError
 from hpo.records import BEFORE_ITS_START, Ended, Event, Obstacle, Started, State, Stop, TrialSpec
 from hpo.search.stream import Hear
 from hpo_launchers import execution
-from hpo_launchers.jobs import Composer, Job
+from hpo_launchers.jobs import Composing, Job
 from hpo_launchers.local._channel import Returned
 from hpo_launchers.local._child import Order
 from hpo_launchers.local._place import Place
@@ -57,7 +57,7 @@ class LocalStream:
 
     def __init__(
         self,
-        composer: Composer,
+        composer: Composing,
         open_processes: Callable[[], Processes],
         surroundings: Callable[[bool], bytes],
         placing: Placing,
