@@ -192,6 +192,10 @@ class SlurmPaths:
         """What jobs have in common, named after its contents."""
         return self.root / f"{digest}.shared"
 
+    def files_of(self, key: str, job_id: str) -> tuple[Path, ...]:
+        """What nobody needs when the job is over, but for its logs."""
+        return self.setup(key), self.orders(key), self.reports(key), self.root / f"{job_id}{_SUBMITTED}"
+
     @property
     def submitted(self) -> list[Path]:
         """What submitit has pickled for each job that Slurm has taken, `<job id>_submitted.pkl`."""

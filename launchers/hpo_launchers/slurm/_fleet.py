@@ -120,6 +120,13 @@ class Fleet:
     def forget(self, job: RemoteJob) -> None:
         self._jobs.pop(job.key, None)
 
+    def clear_up(self, job: RemoteJob) -> None:
+        """Remove the files of a job that came to its end in order: there are thousands of them in the end."""
+        self.forget(job)
+        assert self._paths is not None
+        for path in self._paths.files_of(job.key, job.job_id):
+            path.unlink(missing_ok=True)
+
     def states(self) -> dict[str, JobState]:
         """Raises SlurmError where Slurm does not answer."""
         return _commands.states_of(self._name, [job.job_id for job in self._jobs.values()])

@@ -44,7 +44,7 @@ def run(paths: SlurmPaths, key: str) -> None:
         if not Path(surroundings.working_directory).is_dir():
             problem = f"no directory {surroundings.working_directory}, in which the search was started"
     if surroundings is None or problem is not None:
-        reports.append([Refused(f"{socket.gethostname()} ({sys.executable}) has {problem}")])
+        reports.append([Refused(f"{_node()} ({sys.executable}) has {problem}")])
         return
     # processes that are started from now on outlive both: it is the job that decides
     signal.signal(WARNING, signal.SIG_IGN)
@@ -97,7 +97,7 @@ class _Pilot:
 
     def run(self) -> None:
         job_id, restarts = os.environ["SLURM_JOB_ID"], int(os.environ.get("SLURM_RESTART_COUNT", 0))
-        self._outgoing.append(Ready(job_id, socket.gethostname(), restarts))
+        self._outgoing.append(Ready(job_id, _node(), restarts))
         while not self._is_over():
             self._read_orders()
             self._start_next()
@@ -197,10 +197,7 @@ class _Pilot:
         self._outgoing.append(Said(order.key, replace(event, result=None), result))
 
     def _why(self) -> str:
-        job_id = os.environ["SLURM_JOB_ID"]
-        if self._signal is WARNING:
-            return f"the time of Slurm job {job_id} is nearly over"
-        return f"Slurm ends job {job_id}"
+        return f"the time of {_name()} is nearly over" if self._signal is WARNING else f"Slurm ends {_name()}"
 
     def _requeue(self, job_id: str) -> bool:
         """Have Slurm put this job back into its queue, under its own number; whether it does."""
@@ -210,6 +207,17 @@ class _Pilot:
         if done.returncode:
             print(f"scontrol requeue {job_id}: {done.stderr.strip()}", file=sys.stderr)
         return done.returncode == 0
+
+
+def _node() -> str:
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+
+
+def _name() -> str:
+    """This job as squeue lists it."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    job_id = f"{array}_{task}" if array else os.environ["SLURM_JOB_ID"]
+    return f"Slurm job {job_id} on {_node()}"
 
 
 def _is_of_the_job(ended: Ended) -> bool:

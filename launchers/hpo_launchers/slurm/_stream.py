@@ -201,7 +201,7 @@ class SlurmStream:
             if trial is not None:
                 self._wait_for_cluster(trial, f"{job.name} cannot run trials of this search: {message.reason}")
         elif isinstance(message, Gone):
-            self._fleet.forget(job)
+            self._fleet.clear_up(job)
             if trial is not None:
                 self._line.insert(0, trial)
         elif trial is not None and trial.key == message.key:
@@ -231,7 +231,7 @@ class SlurmStream:
             self._tell(Ended(trial.job.number, State.WAITING, reason=reason))
         else:
             job.host = None
-            self._events.append(Requeued(trial.job.number, f"{reason}: it goes on from its checkpoint in another"))
+            self._events.append(Requeued(trial.job.number, f"{reason}: it goes back into the queue"))
         self._next_look = min(self._next_look, time.monotonic() + 2 * self._poll_s)
 
     def _again(self, trial: Trial, reason: str) -> None:
@@ -273,7 +273,7 @@ class SlurmStream:
         elif trial.told is not None and not job.is_ready:
             self._tell(Ended(number, trial.told.state, reason=BEFORE_ITS_START))
         elif state.is_preempted:
-            self._again(trial, f"{job.name} was preempted: it goes on from its checkpoint in another")
+            self._again(trial, f"{job.name} was preempted: it goes back into the queue")
         elif not self._has_heard:
             said = self._fleet.last_words(job)
             self._wait_for_cluster(

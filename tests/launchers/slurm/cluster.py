@@ -1,9 +1,9 @@
-"""A Slurm cluster of its own on this machine: munged, slurmctld and several slurmd on loopback, from Debian's packages.
+"""A Slurm cluster of its own on this machine: munged, slurmctld and several slurmd, from Debian's packages.
 
     python -m tests.launchers.slurm.cluster [FOLDER]
 
-starts one, says how to use it, and takes it down at Ctrl-C. It needs root, no accounting and no cgroups, and leaves
-what is installed and configured on the machine alone: every daemon has its files in the folder.
+starts one on loopback, says how to use it, and takes it down at Ctrl-C. It needs root, neither accounting nor
+cgroups, and leaves alone what is installed and configured: every daemon has its files in the folder.
 """
 
 from __future__ import annotations
