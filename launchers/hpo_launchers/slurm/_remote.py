@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hpo.paths import SlurmPaths
 from hpo.records import State, Stop
@@ -36,19 +36,16 @@ class RemoteJob:
     orders: FrameWriter
     reports: FrameReader
     trial: Trial | None = None
+    # where it ran last; whether it has said that it does
     host: str | None = None
+    is_ready: bool = False
     is_finishing: bool = False
     # it was not in Slurm's queue when that was looked at last
-    is_missed: bool = field(default=False)
+    is_missed: bool = False
 
     @classmethod
     def at(cls, paths: SlurmPaths, key: str, kind: str, num_trials: int) -> RemoteJob:
         return cls(key, "", kind, num_trials, FrameWriter(paths.orders(key)), FrameReader(paths.reports(key)))
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it has said that it runs."""
-        return self.host is not None
 
     @property
     def is_idle(self) -> bool:

@@ -195,7 +195,7 @@ class SlurmStream:
     def _take(self, job: RemoteJob, message: FromJob) -> None:
         trial = job.trial
         if isinstance(message, Ready):
-            job.host = message.host
+            job.host, job.is_ready = message.host, True
         elif isinstance(message, Refused):
             self._fleet.forget(job)
             if trial is not None:
@@ -230,7 +230,7 @@ class SlurmStream:
             self._fleet.cancel_quietly([job])
             self._tell(Ended(trial.job.number, State.WAITING, reason=reason))
         else:
-            job.host = None
+            job.is_ready = False
             self._events.append(Requeued(trial.job.number, f"{reason}: it goes back into the queue"))
         self._next_look = min(self._next_look, time.monotonic() + 2 * self._poll_s)
 
@@ -270,7 +270,7 @@ class SlurmStream:
         if trial.killed_as is not None:
             reason, killed_state = trial.killed_as
             self._tell(Ended(number, killed_state, reason=reason))
-        elif trial.told is not None and not job.is_ready:
+        elif trial.told is not None and job.host is None:
             self._tell(Ended(number, trial.told.state, reason=BEFORE_ITS_START))
         elif state.is_preempted:
             self._again(trial, f"{job.name} was preempted: it goes back into the queue")

@@ -109,7 +109,9 @@ class Cluster:
 
     def stop_node(self, node: str) -> None:
         """Have a node fail: its daemon is killed, and Slurm is told that it is down."""
-        self._daemons.pop(node).kill()
+        daemon = self._daemons.pop(node)
+        daemon.kill()
+        daemon.wait()
         self.command("scontrol", "update", f"nodename={node}", "state=down", "reason=killed")
 
     def command(self, *words: str) -> str:
