@@ -15,6 +15,7 @@ _TEMPORARY = ".{name}.tmp"
 _ANY_TEMPORARY = ".*.tmp"
 _MAX_NAME = 100
 _SUBMITTED = "_submitted.pkl"
+_ANY_SUBMITTED = "*_submitted.pkl"
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class SlurmPaths:
     @classmethod
     def below(cls, directory: Path) -> SlurmPaths:
         """Of the sweep in a directory, an experiment's or another application's."""
-        return cls(directory / "slurm")
+        return cls(directory / "slurm_jobs")
 
     def setup(self, key: str) -> Path:
         """What the job of that key is told before all else."""
@@ -199,7 +200,7 @@ class SlurmPaths:
     @property
     def submitted(self) -> list[Path]:
         """What submitit has pickled for each job that Slurm has taken, `<job id>_submitted.pkl`."""
-        return sorted(self.root.glob(f"*{_SUBMITTED}"))
+        return sorted(self.root.glob(_ANY_SUBMITTED))
 
     @staticmethod
     def job_of(path: Path) -> str:

@@ -291,7 +291,4 @@ def _result(returned: Returned | None, ended: Ended) -> Any:
     """The trial's JobReturn; one that says how it ended where there is none."""
     if returned is None:
         return execution.failed_return(RuntimeError(ended.reason))
-    try:
-        return unpickled(returned.result)
-    except Exception as error:
-        return execution.failed_return(TypeError(f"the job's return value cannot be read here: {error!r}"))
+    return unpickled(returned.result)

@@ -55,6 +55,11 @@ class JobState:
         return self.state == "PREEMPTED"
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the job ended by itself, and Slurm knows no reason."""
+        return self.state in ("FAILED", "COMPLETED", "")
+
+    @property
     def said(self) -> str:
         """What became of the job, to follow its name."""
         if not self.state:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -29,6 +30,8 @@ from hpo_launchers.slurm._submission import Submission, job_and_key
 log = logging.getLogger(__name__)
 
 _CANCEL_S = 15.0
+# what squeue would not take as a part of one name
+_UNSAFE = re.compile(r"[^\w.-]")
 
 
 class Fleet:
@@ -113,7 +116,12 @@ class Fleet:
                 job = RemoteJob.at(paths, key, kind, self._trials_per_job)
                 self._order(job, trial)
                 jobs.append(job)
-            job_ids = self.submission.submit(paths, [job.key for job in jobs], need, name)
+            try:
+                job_ids = self.submission.submit(paths, [job.key for job in jobs], need, name)
+            except SlurmError:
+                for job in jobs:
+                    self.clear_up(job)
+                raise
             for job, job_id in zip(jobs, job_ids, strict=True):
                 self._jobs[job.key] = replace(job, job_id=job_id)
 
@@ -131,13 +139,10 @@ class Fleet:
         """Raises SlurmError where Slurm does not answer."""
         return _commands.states_of(self._name, [job.job_id for job in self._jobs.values()])
 
-    def cancel(self, jobs: Iterable[RemoteJob], *, only_pending: bool = False) -> None:
-        """Raises SlurmError where Slurm does not answer."""
-        _commands.cancel([job.job_id for job in jobs], only_pending=only_pending)
-
-    def cancel_quietly(self, jobs: Iterable[RemoteJob]) -> None:
+    def cancel_quietly(self, jobs: Iterable[RemoteJob], *, only_pending: bool = False) -> None:
+        """Have Slurm end jobs; one that may go on is told."""
         try:
-            self.cancel(jobs)
+            _commands.cancel([job.job_id for job in jobs], only_pending=only_pending)
         except SlurmError as error:
             log.warning("WARNING: jobs of Slurm may go on: %s", error)
 
@@ -218,7 +223,7 @@ class Fleet:
     def _name(self) -> str:
         """By which squeue finds the jobs of this sweep."""
         assert self._paths is not None
-        return f"hpo-{self._paths.root.parent.name}"
+        return f"hpo-{_UNSAFE.sub('_', self._paths.root.parent.name)}"
 
     def _order(self, job: RemoteJob, trial: Trial) -> None:
         job.order(trial, self._name_of(trial.job.template), replace(trial.job, template=b""))

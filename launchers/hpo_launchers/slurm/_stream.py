@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _AGAIN_S = 15.0
 # for which nothing of ours runs and Slurm takes no job, until the search gives up
 _GIVE_UP_S = 300.0
+# jobs in a row that end without a word, until it is the cluster and not a node that has failed
+_MAX_MUTE = 3
 
 
 class SlurmStream:
@@ -59,7 +61,10 @@ class SlurmStream:
         self._submit_at = 0.0
         self._refused_since: float | None = None
         self._problems: dict[Need, str | None] = {}
-        self._has_heard = False
+        # jobs that wait in Slurm's queue, and need not
+        self._unneeded: list[RemoteJob] = []
+        # jobs in a row that ended without a word; of the first that shows nobody has heard any
+        self._num_mute = _MAX_MUTE - 1
 
     def renew(self, *, wants_results: bool) -> None:
         """Ship this process's environment, path and resolvers as they are now, and the jobs' returns back."""
@@ -100,6 +105,7 @@ class SlurmStream:
     def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
+            self._withdraw()
             self._give_out()
             self._read_reports()
             if time.monotonic() >= self._next_look:
@@ -142,10 +148,13 @@ class SlurmStream:
     def _hurry(self, job: RemoteJob) -> None:
         """A job that waits in Slurm's queue will not be needed there."""
         if not job.is_ready:
-            try:
-                self._fleet.cancel([job], only_pending=True)
-            except SlurmError as error:
-                log.warning("WARNING: %s: %s", job.name, error)
+            self._unneeded.append(job)
+
+    def _withdraw(self) -> None:
+        """Cancel, with one command, the jobs that have not begun and need not."""
+        if self._unneeded:
+            self._fleet.cancel_quietly(self._unneeded, only_pending=True)
+            self._unneeded.clear()
             self._next_look = time.monotonic() + self._poll_s
 
     def _give_out(self) -> None:
@@ -189,7 +198,7 @@ class SlurmStream:
     def _read_reports(self) -> None:
         for job in self._fleet.jobs:
             for message in job.news():
-                self._has_heard = True
+                self._num_mute = 0
                 self._take(job, message)
 
     def _take(self, job: RemoteJob, message: FromJob) -> None:
@@ -202,7 +211,7 @@ class SlurmStream:
                 self._wait_for_cluster(trial, f"{job.name} cannot run trials of this search: {message.reason}")
         elif isinstance(message, Gone):
             self._fleet.clear_up(job)
-            if trial is not None:
+            if trial is not None and not self._is_as_told(trial):
                 self._line.insert(0, trial)
         elif trial is not None and trial.key == message.key:
             if isinstance(message, Left):
@@ -225,14 +234,22 @@ class SlurmStream:
 
     def _requeue(self, job: RemoteJob, trial: Trial, reason: str) -> None:
         """Its job goes back into Slurm's queue, and starts it again; or it is at its end, which shows later."""
-        if trial.told in (Stop.PAUSE, Stop.LEAVE):
+        if self._is_as_told(trial, reason):
             job.trial = None
             self._fleet.cancel_quietly([job])
-            self._tell(Ended(trial.job.number, State.WAITING, reason=reason))
         else:
             job.is_ready = False
             self._events.append(Requeued(trial.job.number, f"{reason}: it goes back into the queue"))
         self._next_look = min(self._next_look, time.monotonic() + 2 * self._poll_s)
+
+    def _is_as_told(self, trial: Trial, reason: str = BEFORE_ITS_START) -> bool:
+        """Whether a trial was to end anyhow, which then is its end."""
+        if trial.killed_as is not None:
+            why, state = trial.killed_as
+            self._tell(Ended(trial.job.number, state, reason=why))
+        elif trial.told is not None:
+            self._tell(Ended(trial.job.number, trial.told.state, reason=reason))
+        return trial.killed_as is not None or trial.told is not None
 
     def _again(self, trial: Trial, reason: str) -> None:
         self._events.append(Requeued(trial.job.number, reason))
@@ -253,6 +270,9 @@ class SlurmStream:
             state = states[job.job_id]
             if state.is_alive:
                 job.is_missed = False
+                if state.is_pending and job.is_ready and job.trial is not None:
+                    # its node has failed, or it was preempted
+                    self._requeue(job, job.trial, f"{job.name} has lost its node")
             elif not job.is_missed:
                 # it may be between two states, and its last words on their way
                 job.is_missed = True
@@ -266,15 +286,13 @@ class SlurmStream:
         self._fleet.forget(job)
         if trial is None:
             return
-        number = trial.job.number
-        if trial.killed_as is not None:
-            reason, killed_state = trial.killed_as
-            self._tell(Ended(number, killed_state, reason=reason))
-        elif trial.told is not None and job.host is None:
-            self._tell(Ended(number, trial.told.state, reason=BEFORE_ITS_START))
-        elif state.is_preempted:
+        is_mute = job.host is None and state.has_failed
+        self._num_mute += is_mute
+        if (job.host is None or trial.killed_as is not None) and self._is_as_told(trial):
+            return
+        if state.is_preempted:
             self._again(trial, f"{job.name} was preempted: it goes back into the queue")
-        elif not self._has_heard:
+        elif is_mute and self._num_mute >= _MAX_MUTE:
             said = self._fleet.last_words(job)
             self._wait_for_cluster(
                 trial,
@@ -282,19 +300,13 @@ class SlurmStream:
                 f"that directory, and hpo's Python{f' (it said: {said})' if said else ''}",
             )
         else:
-            self._tell(Ended(number, State.FAIL_RECOVERABLE, reason=f"{job.name} {state.said}"))
+            self._tell(Ended(trial.job.number, State.FAIL_RECOVERABLE, reason=f"{job.name} {state.said}"))
 
     def _wait_for_cluster(self, trial: Trial, reason: str) -> None:
         self._tell(Ended(trial.job.number, State.WAITING, reason=reason, obstacle=Obstacle.CLUSTER))
 
     def _tell(self, ended: Ended, result: bytes | None = None) -> None:
-        self._events.append(replace(ended, result=self._result(ended, result)))
-
-    def _result(self, ended: Ended, result: bytes | None) -> Any:
-        """The trial's JobReturn; one that says how it ended where there is none."""
-        if result is None:
-            return execution.failed_return(RuntimeError(ended.reason)) if self._wants_results else None
-        try:
-            return unpickled(result)
-        except Exception as error:
-            return execution.failed_return(TypeError(f"the job's return value cannot be read here: {error!r}"))
+        returned: Any = unpickled(result)
+        if result is None and self._wants_results:
+            returned = execution.failed_return(RuntimeError(ended.reason))
+        self._events.append(replace(ended, result=returned))
