@@ -19,15 +19,12 @@ from hpo_launchers.jobs import Composer
 from hpo_launchers.slurm._commands import JobState, SlurmError
 from hpo_launchers.slurm._fleet import Fleet
 from hpo_launchers.slurm._messages import FromJob, Gone, Left, Ready, Refused, Said
+from hpo_launchers.slurm._patience import Patience
 from hpo_launchers.slurm._remote import RemoteJob, Trial
 from hpo_launchers.worker.loaded import unpickled
 
 log = logging.getLogger(__name__)
 
-# between two tries to submit jobs that Slurm does not take now
-_AGAIN_S = 15.0
-# for which nothing of ours runs and Slurm takes no job, until the search gives up
-_GIVE_UP_S = 300.0
 # jobs in a row that end without a word, until it is the cluster and not a node that has failed
 _MAX_MUTE = 3
 
@@ -58,8 +55,7 @@ class SlurmStream:
         self._stopped: dict[int, Stop] = {}
         self._events: list[Event] = []
         self._next_look = time.monotonic() + queue_poll_s
-        self._submit_at = 0.0
-        self._refused_since: float | None = None
+        self._patience = Patience()
         self._problems: dict[Need, str | None] = {}
         # jobs that wait in Slurm's queue, and need not
         self._unneeded: list[RemoteJob] = []
@@ -171,29 +167,20 @@ class SlurmStream:
                 ready.append(trial)
         given = {trial.key for trial in self._line if trial.job.number in busy} & self._fleet.keys
         self._line = [trial for trial in self._line if trial.key not in given]
-        if ready and time.monotonic() >= self._submit_at:
+        if ready and self._patience.may_try:
             self._submit(ready)
 
     def _submit(self, trials: list[Trial]) -> None:
         try:
             self._fleet.submit(trials)
         except SlurmError as error:
-            self._wait_for_slurm(trials, str(error))
+            if self._patience.refused(str(error), is_busy=self._fleet.is_busy):
+                for trial in trials:
+                    self._line.remove(trial)
+                    self._wait_for_cluster(trial, f"Slurm takes no jobs: {error}")
         else:
-            self._refused_since = None
+            self._patience.accepted()
         self._line = [trial for trial in self._line if trial.key not in self._fleet.keys]
-
-    def _wait_for_slurm(self, trials: list[Trial], said: str) -> None:
-        """Slurm takes no jobs now, such as when there are too many: try again, and give up where nothing runs."""
-        now = time.monotonic()
-        self._submit_at = now + _AGAIN_S
-        if self._refused_since is None:
-            self._refused_since = now
-            log.warning("WARNING: Slurm takes no jobs now, which is tried again: %s", said)
-        if now - self._refused_since > _GIVE_UP_S and not self._fleet.is_busy:
-            for trial in trials:
-                self._line.remove(trial)
-                self._wait_for_cluster(trial, f"Slurm takes no jobs: {said}")
 
     def _read_reports(self) -> None:
         for job in self._fleet.jobs:
