@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -13,6 +15,7 @@ from hpo.errors import ConfigError
 NEEDED = ("sbatch", "srun", "squeue", "scancel", "scontrol")
 
 _TIMEOUT_S = 60.0
+_TIME = re.compile(r"(\d+-\d+(:\d+(:\d+)?)?|\d+(:\d+(:\d+)?)?)")
 _MAX_IDS = 500
 # of a job that still runs, or will; those of other states are at their end
 _ALIVE = frozenset(
@@ -104,6 +107,33 @@ def test_only(script: str) -> str | None:
     except SlurmError as error:
         return str(error)
     return None
+
+
+def longest_minutes(partition: str | None) -> float | None:
+    """The time limit of a partition (the default one, or the longest of several); None without one."""
+    wanted = None if partition is None else partition.split(",")
+    limits: list[float] = []
+    for line in _run("scontrol", "show", "partition", "--oneliner").splitlines():
+        values = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        if values.get("Default") == "YES" if wanted is None else values.get("PartitionName") in wanted:
+            limits.append(minutes_of(values.get("MaxTime", "")) or math.inf)
+    longest = max(limits, default=math.inf)
+    return None if longest == math.inf else longest
+
+
+def minutes_of(text: str) -> float | None:
+    """A time as sbatch takes it; None of what is none, UNLIMITED among that."""
+    if not _TIME.fullmatch(text):
+        return None
+    days, _, rest = text.rpartition("-")
+    parts = [int(part) for part in rest.split(":")] if rest else []
+    if days:
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
+    elif len(parts) == 3:
+        hours, minutes, seconds = parts
+    else:
+        hours, (minutes, seconds) = 0, (*parts, 0)[:2]
+    return int(days or 0) * 1440 + hours * 60 + minutes + seconds / 60
 
 
 def last_line(path: Path) -> str | None:

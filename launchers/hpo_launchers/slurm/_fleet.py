@@ -30,6 +30,8 @@ from hpo_launchers.slurm._submission import Submission, job_and_key
 log = logging.getLogger(__name__)
 
 _CANCEL_S = 15.0
+# for which a job may still be in the queue that has said that it ends
+_LEAVE_S = 60.0
 # what squeue would not take as a part of one name
 _UNSAFE = re.compile(r"[^\w.-]")
 
@@ -53,6 +55,8 @@ class Fleet:
         self._shared: dict[int, tuple[bytes, str]] = {}
         self._of_now: str | None = None
         self._jobs: dict[str, RemoteJob] = {}
+        # those that said not long ago that they end, and when
+        self._leaving: list[tuple[float, RemoteJob]] = []
 
     @property
     def jobs(self) -> Sequence[RemoteJob]:
@@ -131,6 +135,8 @@ class Fleet:
     def clear_up(self, job: RemoteJob) -> None:
         """Remove the files of a job that came to its end in order: there are thousands of them in the end."""
         self.forget(job)
+        now = time.monotonic()
+        self._leaving = [(at, each) for at, each in self._leaving if now - at < _LEAVE_S] + [(now, job)]
         assert self._paths is not None
         for path in self._paths.files_of(job.key, job.job_id):
             path.unlink(missing_ok=True)
@@ -159,23 +165,26 @@ class Fleet:
         others = [job for job in self._jobs.values() if job not in idle]
         if others:
             self.cancel_quietly(others)
-        deadline = time.monotonic() + timeout_s
-        while idle and time.monotonic() < deadline:
-            time.sleep(min(poll_s, 0.1))
-            idle = [job for job in idle if not any(isinstance(each, Gone) for each in job.news())]
-        if idle:
-            self.cancel_quietly(idle)
-        self._wait_until_gone([*others, *idle], poll_s)
+        idle += [job for _, job in self._leaving]
+        left = self._wait_until_gone([*others, *idle], timeout_s, poll_s)
+        if left:
+            self.cancel_quietly(left)
+            self._wait_until_gone(left, _CANCEL_S, poll_s)
         self._jobs.clear()
+        self._leaving.clear()
 
-    def _wait_until_gone(self, jobs: list[RemoteJob], poll_s: float) -> None:
-        deadline = time.monotonic() + _CANCEL_S
-        while jobs and time.monotonic() < deadline:
+    def _wait_until_gone(self, jobs: list[RemoteJob], timeout_s: float, poll_s: float) -> list[RemoteJob]:
+        """The jobs that Slurm still has after that time."""
+        deadline = time.monotonic() + timeout_s
+        while jobs:
             with suppress(SlurmError):
                 states = _commands.states_of(self._name, [job.job_id for job in jobs])
                 jobs = [job for job in jobs if states[job.job_id].is_alive]
+            if time.monotonic() > deadline:
+                break
             if jobs:
                 time.sleep(poll_s)
+        return jobs
 
     def adopt(self, directory: Path, numbers: Collection[int]) -> list[RemoteJob]:
         """The jobs of an earlier scheduler that run or wait, with those of their trials that have these numbers.

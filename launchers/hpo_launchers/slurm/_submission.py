@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +15,11 @@ from typing import Any
 from hpo.errors import ConfigError
 from hpo.paths import SlurmPaths
 from hpo.resources import Need, spelled
-from hpo_launchers.slurm._commands import SlurmError, test_only
+from hpo_launchers.slurm._commands import SlurmError, longest_minutes, minutes_of, test_only
 from hpo_launchers.slurm._job import SlurmJob
 
 # Slurm's own limit of an array, as it is shipped, is 1001
 _MAX_ARRAY = 1000
-_TIME = re.compile(r"(\d+-\d+(:\d+(:\d+)?)?|\d+(:\d+(:\d+)?)?)")
 _OPTIONS = ("partition", "account", "qos", "constraint", "gres")
 
 
@@ -34,11 +32,24 @@ class Submission:
     def check(self) -> None:
         """Raises ConfigError for what sbatch would not understand."""
         time = self.options["time"]
-        is_time = not isinstance(time, bool) and isinstance(time, int | str) and _TIME.fullmatch(str(time))
-        if time is not None and (not is_time or not re.search("[1-9]", str(time))):
+        if time is None:
+            return
+        minutes = None if isinstance(time, bool) else minutes_of(str(time))
+        if not minutes:
             raise ConfigError(
                 f"hydra.launcher.time={time} is no time: give minutes, hours:minutes:seconds or "
                 "days-hours:minutes:seconds"
+            )
+        partition = self.options["partition"]
+        try:
+            longest = longest_minutes(partition)
+        except SlurmError as error:
+            raise ConfigError(f"Slurm does not say which partitions it has: {error}") from error
+        if longest is not None and minutes > longest:
+            # Slurm takes such a job, and lets it wait for ever
+            raise ConfigError(
+                f"hydra.launcher.time={time} is {minutes:g} minutes, and {partition or 'the default partition'} allows "
+                f"{longest:g} (in YAML a time with colons needs quotes)"
             )
 
     def misfit(self, need: Need) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import ConfigError
+from hpo_launchers.slurm._commands import minutes_of
 from tests.e2e.conftest import Run, command, environment, run_hpo
 from tests.launchers import tasks
 from tests.launchers.applications import opened
@@ -30,6 +31,10 @@ SEARCH = (
         (["hydra.launcher.cpus_per_task=400"], "Slurm does not take the jobs .*configuration is not available"),
         (["hydra.launcher.mem_mb=4000000"], "Slurm does not take the jobs .*configuration is not available"),
         (["hydra.launcher.time=soon"], "time=soon is no time: give minutes"),
+        (
+            ["hydra.launcher.time=90", "hydra.launcher.partition=short"],
+            "90 minutes, and short allows 1",
+        ),
         (["hydra.launcher.time=0"], "time=0 is no time"),
         (["hydra.launcher.time='1:x'"], "time=1:x is no time"),
         (["+hydra.launcher.additional_parameters.nonsense=1"], "unrecognized option"),
@@ -129,3 +134,14 @@ def test_a_directory_that_the_nodes_do_not_see_ends_the_search_and_no_trial(
     _waits(Run(done.returncode, done.stdout, done.stderr, tmp_path / "experiments"))
     assert f"before it could say a word in {tmp_path / 'hidden'}" in done.stderr
     assert "the nodes must see that directory" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        *(("90", 90), ("90:30", 90.5), ("1:30:00", 90), ("2-12", 3600), ("1-0:30", 1470), ("1-00:00:30", 1440.5)),
+        *(("soon", None), ("", None), ("1:2:3:4", None), ("UNLIMITED", None)),
+    ],
+)
+def test_times_are_read_as_sbatch_reads_them(text: str, minutes: float | None) -> None:
+    assert minutes_of(text) == minutes

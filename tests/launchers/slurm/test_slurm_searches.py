@@ -28,8 +28,9 @@ from pathlib import Path
 
 def run(trial, x):
     state = trial.restore() or {{"step": 0}}
+    deadline = time.monotonic() + 150.0
     for step in range(state["step"] + 1, {NUM_STEPS} + 1):
-        while step > 2 and not Path("go").exists():
+        while step > 2 and not Path("go").exists() and time.monotonic() < deadline:
             if trial.must_leave():
                 trial.save({{"step": step - 1}}, step - 1)
                 return None
@@ -169,6 +170,41 @@ def test_ctrl_c_lets_trials_leave_and_no_job_behind(folder: Path, cluster: Clust
     resumed = python(folder, "hpo.resume", str(paths.root))
     assert resumed.returncode == 0, resumed.stderr
     assert_whole(paths, num_attempts=2)
+
+
+@pytest.mark.parametrize("requeue", ["false", "true"])
+def test_a_job_that_cannot_be_requeued_is_followed_by_another(
+    folder: Path, cluster: Cluster, requeue: str
+) -> None:
+    # nobody may requeue what is not a batch job that says so
+    options = (f"hydra.launcher.requeue={requeue}", "+hydra.launcher.additional_parameters.no-requeue=true")
+    with running(folder, *SEARCH, *options, "max_retries=0") as process:
+        wait_for_reports(process, folder, 4)
+        before = set(cluster.jobs())
+        # as Slurm does before the time limit
+        cluster.command("scancel", "--batch", "--signal=USR1", *before)
+        for _ in range(2):
+            assert "is nearly over" in wait_for(process, "WAITING after")
+        wait_for(process, "(attempt 2)")
+        go_on(folder)
+        said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, said
+
+    assert_whole(the_paths(folder), num_attempts=2)
+
+
+def test_trials_that_will_lose_are_pruned_in_their_jobs(folder: Path) -> None:
+    with running(
+        folder,
+        *SEARCH,
+        *("pruner=threshold", "+pruner.upper=-1", "hydra.launcher.trials_per_job=2"),
+    ) as process:
+        said = process.communicate(timeout=120)[0]
+    assert process.returncode == 1, said
+
+    paths = the_paths(folder)
+    assert trials(paths, "state, reason") == [("PRUNED_POOR_PERFORMANCE", "stopped by the pruner")] * 2
+    assert {trial.state.name for trial in study_of(paths).trials} == {"PRUNED"}
 
 
 def test_one_job_runs_several_trials(folder: Path, cluster: Cluster) -> None:
