@@ -48,8 +48,8 @@ class Submission:
         if longest is not None and minutes > longest:
             # Slurm takes such a job, and lets it wait for ever
             raise ConfigError(
-                f"hydra.launcher.time={time} is {minutes:g} minutes, and {partition or 'the default partition'} allows "
-                f"{longest:g} (in YAML a time with colons needs quotes)"
+                f"hydra.launcher.time={time} is {minutes:g} minutes, and {partition or 'the default partition'} "
+                f"allows {longest:g} (in YAML a time with colons needs quotes)"
             )
 
     def misfit(self, need: Need) -> str | None:
