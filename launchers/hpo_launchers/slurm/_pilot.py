@@ -96,7 +96,7 @@ class _Pilot:
         signal.signal(TERMINATION, self._heed)
 
     def run(self) -> None:
-        job_id, restarts = os.environ["SLURM_JOB_ID"], int(os.environ.get("SLURM_RESTART_COUNT", 0))
+        job_id, restarts = _job_id(), int(os.environ.get("SLURM_RESTART_COUNT", 0))
         self._outgoing.append(Ready(job_id, _node(), restarts))
         while not self._is_over():
             self._read_orders()
@@ -213,11 +213,14 @@ def _node() -> str:
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
-def _name() -> str:
-    """This job as squeue lists it."""
+def _job_id() -> str:
+    """This job as squeue lists it: by the plain number of an array's last task Slurm means the whole array."""
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    job_id = f"{array}_{task}" if array else os.environ["SLURM_JOB_ID"]
-    return f"Slurm job {job_id} on {_node()}"
+    return f"{array}_{task}" if array else os.environ["SLURM_JOB_ID"]
+
+
+def _name() -> str:
+    return f"Slurm job {_job_id()} on {_node()}"
 
 
 def _is_of_the_job(ended: Ended) -> bool:

@@ -103,12 +103,7 @@ class Submission:
             time=self.options["time"],
             **{key: self.options[key] for key in _OPTIONS if self.options[key] is not None},
             **self._resources(need),
-            additional_parameters={
-                # to the script's own process alone, which Python takes the place of below
-                "signal": f"B:USR1@{int(self.options['signal_delay_s'])}",
-                **({"requeue": True} if self.options["requeue"] else {}),
-                **self.options["additional_parameters"],
-            },
+            additional_parameters=self._additional(),
             setup=[
                 *self.options["setup"],
                 "export SUBMITIT_EXECUTOR=slurm",
@@ -116,6 +111,16 @@ class Submission:
             ],
         )
         return executor
+
+    def _additional(self) -> dict[str, Any]:
+        """An option that is false or null is left out."""
+        parameters = {
+            # to the script's own process alone, which Python takes the place of
+            "signal": f"B:USR1@{int(self.options['signal_delay_s'])}",
+            "requeue": bool(self.options["requeue"]),
+            **self.options["additional_parameters"],
+        }
+        return {name: value for name, value in parameters.items() if value is not False and value is not None}
 
     def _resources(self, need: Need) -> dict[str, Any]:
         cpus = need.cpus or self.options["cpus_per_task"]
