@@ -1,4 +1,4 @@
-"""What a trial costs in jobs of Slurm: trials that return at once, in jobs of their own and in jobs that run many."""
+"""What a trial costs in jobs of Slurm: trials that return at once, in jobs of their own and in shared ones."""
 
 from __future__ import annotations
 
