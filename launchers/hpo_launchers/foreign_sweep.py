@@ -18,7 +18,7 @@ from hpo.experiment.data_source import find_data_source
 from hpo.experiment.experiment import Experiment
 from hpo.experiment.summary import summary
 from hpo.overrides import encode
-from hpo.records import Ended, Event, State, TrialSpec, Value
+from hpo.records import Ended, Event, Requeued, State, TrialSpec, Value
 from hpo.search.check import read_checked_space
 from hpo.search.held_out import test_best
 from hpo.search.preflight import preflight
@@ -105,7 +105,7 @@ class ForeignSweep:
         assert self._experiment is not None
         if isinstance(event, Ended) and event.state is State.FAIL_RECOVERABLE:
             event = replace(event, state=State.FAIL)  # its sweeper tries nothing again
-        self._experiment.record(event)
+        self._experiment.record(event.as_noted() if isinstance(event, Requeued) else event)
         if isinstance(event, Ended):
             self._experiment.flush()
 

@@ -7,7 +7,7 @@ import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import cloudpickle
 from hydra.core.config_loader import ConfigLoader
@@ -57,6 +57,16 @@ class Job:
                 hydra.overrides.task = list(self.overrides)
             if self.subdir is not None:
                 hydra.sweep.subdir = self.subdir
+
+
+class Composing(Protocol):
+    """Who knows the job of a trial."""
+
+    def job(self, spec: TrialSpec) -> Job:
+        """Raises what Hydra raises for overrides that do not compose."""
+
+    def need(self, job: Job) -> Need:
+        """What a job holds while it runs. Raises ConfigError for what nothing can be."""
 
 
 class Composer:

@@ -8,6 +8,7 @@ HpoError
 ├── ExperimentError      the experiment directory: unwritable, full, or there already
 ├── DiskError            a disk that got full or read-only while an experiment ran, which pauses
 ├── DeviceError          a GPU that fell out while an experiment ran that needs it, which pauses
+├── ClusterError         the nodes of a cluster lack what trials need: the experiment waits
 ├── DataError            no data, or not what it should be
 ├── ObjectiveError       an optim_metric that the trials do not produce
 └── TrialError           a task that does not keep the task's contract
@@ -61,6 +62,10 @@ class DiskError(HpoError, OSError):
 
 class DeviceError(HpoError):
     """A GPU fell out without which trials cannot go on: the experiment pauses; the exit status is 75."""
+
+
+class ClusterError(HpoError):
+    """What trials need is not on the nodes of a cluster, or they cannot be reached: the experiment waits."""
 
 
 class DataError(HpoError):

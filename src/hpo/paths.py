@@ -14,6 +14,8 @@ STUDY_SUFFIX = "_optuna.db"
 _TEMPORARY = ".{name}.tmp"
 _ANY_TEMPORARY = ".*.tmp"
 _MAX_NAME = 100
+_SUBMITTED = "_submitted.pkl"
+_ANY_SUBMITTED = "*_submitted.pkl"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class ExperimentPaths:
     @property
     def log(self) -> Path:
         return self.root / "mp.log"
+
+    @property
+    def slurm(self) -> SlurmPaths:
+        return SlurmPaths.below(self.root)
 
     @property
     def analysis(self) -> AnalysisPaths:
@@ -160,6 +166,50 @@ class AnalysisPaths:
 
     def svg(self, figure: str) -> Path:
         return self.root / f"{figure}.svg"
+
+
+@dataclass(frozen=True)
+class SlurmPaths:
+    """What hydra/launcher=slurm and its jobs tell each other, beside submitit's own files of each job."""
+
+    root: Path
+
+    @classmethod
+    def below(cls, directory: Path) -> SlurmPaths:
+        """Of the sweep in a directory, an experiment's or another application's."""
+        return cls(directory / "slurm_jobs")
+
+    def setup(self, key: str) -> Path:
+        """What the job of that key is told before all else."""
+        return self.root / f"{key}.json"
+
+    def orders(self, key: str) -> Path:
+        return self.root / f"{key}.orders"
+
+    def reports(self, key: str) -> Path:
+        return self.root / f"{key}.reports"
+
+    def shared(self, digest: str) -> Path:
+        """What jobs have in common, named after its contents."""
+        return self.root / f"{digest}.shared"
+
+    def files_of(self, key: str, job_id: str) -> tuple[Path, ...]:
+        """What nobody needs when the job is over, but for its logs."""
+        return self.setup(key), self.orders(key), self.reports(key), self.root / f"{job_id}{_SUBMITTED}"
+
+    @property
+    def submitted(self) -> list[Path]:
+        """What submitit has pickled for each job that Slurm has taken, `<job id>_submitted.pkl`."""
+        return sorted(self.root.glob(_ANY_SUBMITTED))
+
+    @staticmethod
+    def job_of(path: Path) -> str:
+        """The job of one of `submitted`."""
+        return path.name.removesuffix(_SUBMITTED)
+
+    def error_log(self, job_id: str) -> Path:
+        """Where submitit lets a job write its stderr."""
+        return self.root / f"{job_id}_0_log.err"
 
 
 def temporary_for(path: Path) -> Path:

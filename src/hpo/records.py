@@ -133,6 +133,7 @@ class Obstacle(Enum):
     DISK = "the disk takes no more"
     MISFIT = "a checkpoint is of another training than the one that the code and the data describe now"
     DEVICES = "a device fell out that a trial cannot do without"
+    CLUSTER = "the nodes of a cluster lack what trials need"
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,26 @@ class Ended:
     obstacle: Obstacle | None = None
 
 
-Event = Started | Resumed | Report | ReplicateEnded | Ended
+@dataclass(frozen=True)
+class Requeued:
+    """A trial has left its process, with the checkpoint that it has, and its launcher starts it again by itself.
+
+    Until then it waits. This is no end, and no retry is used.
+    """
+
+    number: int
+    reason: str
+    time: float = field(default_factory=time.time)
+
+    def as_noted(self) -> Ended:
+        """What files and databases have of the trial meanwhile."""
+        return Ended(self.number, State.WAITING, reason=self.reason, time=self.time)
+
+
+Noted = Started | Resumed | Report | ReplicateEnded | Ended
+"""What an experiment keeps."""
+
+Event = Noted | Requeued
 
 
 @dataclass(frozen=True)

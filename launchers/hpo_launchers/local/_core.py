@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra.types import HydraContext, TaskFunction
@@ -11,7 +12,7 @@ from omegaconf import DictConfig
 from hpo.errors import ConfigError
 from hpo.resources import is_constant, need_of
 from hpo_launchers import execution
-from hpo_launchers.jobs import Composer
+from hpo_launchers.jobs import Composer, Composing
 from hpo_launchers.local._machine import find_machine, host_memory_mb, own_cores
 from hpo_launchers.local._packing import Machine
 from hpo_launchers.local._placing import Placing, most_at_once
@@ -62,6 +63,24 @@ def open_stream(
     # Hydra tells a launcher when to begin, and never when its sweep is over
     weakref.finalize(owner, stream.close)
     return stream
+
+
+def bare_stream(
+    composer: Composing,
+    modules: Sequence[str],
+    surroundings: Callable[[bool], bytes],
+    *,
+    stop_timeout_s: float,
+) -> LocalStream:
+    """One trial at a time, which has all that this process may use: for what has no say over this machine."""
+    return LocalStream(
+        composer,
+        lambda: Processes(modules, is_forking=True),
+        surroundings,
+        Placing(Machine(own_cores(), host_memory_mb()), names_gpus=False),
+        capacity=1,
+        stop_timeout_s=stop_timeout_s,
+    )
 
 
 def _placing(config: DictConfig, devices: DictConfig | None, limit: int) -> tuple[Placing, int]:

@@ -15,7 +15,7 @@ from hpo.errors import ConfigError
 from hpo.records import BEFORE_ITS_START, Ended, Event, Obstacle, Started, State, Stop, TrialSpec
 from hpo.search.stream import Hear
 from hpo_launchers import execution
-from hpo_launchers.jobs import Composer, Job
+from hpo_launchers.jobs import Composing, Job
 from hpo_launchers.local._channel import Returned
 from hpo_launchers.local._child import Order
 from hpo_launchers.local._place import Place
@@ -57,7 +57,7 @@ class LocalStream:
 
     def __init__(
         self,
-        composer: Composer,
+        composer: Composing,
         open_processes: Callable[[], Processes],
         surroundings: Callable[[bool], bytes],
         placing: Placing,
@@ -291,7 +291,4 @@ def _result(returned: Returned | None, ended: Ended) -> Any:
     """The trial's JobReturn; one that says how it ended where there is none."""
     if returned is None:
         return execution.failed_return(RuntimeError(ended.reason))
-    try:
-        return unpickled(returned.result)
-    except Exception as error:
-        return execution.failed_return(TypeError(f"the job's return value cannot be read here: {error!r}"))
+    return unpickled(returned.result)

@@ -74,5 +74,8 @@ def pickled(result: JobReturn) -> bytes:
 
 
 def unpickled(result: bytes | None) -> Any:
-    """The JobReturn that a trial sent, in the scheduler."""
-    return None if result is None else cloudpickle.loads(result)
+    """The JobReturn that a trial sent, in the scheduler; one that says so where it cannot be read."""
+    try:
+        return None if result is None else cloudpickle.loads(result)
+    except Exception as error:
+        return execution.failed_return(TypeError(f"the job's return value cannot be read here: {error!r}"))

@@ -30,7 +30,7 @@ from hpo.objectives import objective_values, objectives
 from hpo.opened import note_opened
 from hpo.overrides import encode
 from hpo.paths import TrialPaths
-from hpo.records import DataSource, Ended, Event, ReplicateEnded, Report, Resumed, Started, State, TrialSpec, Value
+from hpo.records import DataSource, Ended, Noted, ReplicateEnded, Report, Resumed, Started, State, TrialSpec, Value
 from hpo.resolved import plain, to_yaml, without_hydra
 from hpo.trial import outcome
 
@@ -135,7 +135,7 @@ class Experiment:
         self._note_best(row.ended)
         return row.ended
 
-    def make_up(self, events: Iterable[Event], tested: Ended | None) -> None:
+    def make_up(self, events: Iterable[Noted], tested: Ended | None) -> None:
         """Put into the state database what it lacks of a trial that the study knows, without a word."""
         with self.shown.log.silenced():
             for event in events:
@@ -173,7 +173,7 @@ class Experiment:
     def trial(self, number: int) -> TrialPaths:
         return self.paths.trial(self.progress.trial_id(number))
 
-    def record(self, event: Event) -> None:
+    def record(self, event: Noted) -> None:
         """Keep an event. Raises ObjectiveError when a report or a complete trial lacks an objective."""
         if isinstance(event, Started):
             self._db.start_trial(event)

@@ -83,7 +83,7 @@ class BatchStream:
                 return [Ended(spec.number, State.WAITING, reason=BEFORE_ITS_START)]
             return [_unfinished(spec.number, result)]  # the job broke before the trial began
         events = list(events_on_disk(spec.number, paths, self._experiment.objectives))
-        return events if isinstance(events[-1], Ended) else [*events, _died(spec.number, result)]
+        return [*events] if isinstance(events[-1], Ended) else [*events, _died(spec.number, result)]
 
 
 def _died(number: int, result: JobReturn) -> Ended:

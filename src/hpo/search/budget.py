@@ -68,6 +68,11 @@ class Budget:
     def started(self, number: int) -> None:
         self._running[number] = self._heard[number] = self._clock()
 
+    def paused(self, number: int) -> None:
+        """A trial waits for another process: nothing of that is its own time."""
+        self._running.pop(number, None)
+        self._heard.pop(number, None)
+
     def heard(self, number: int) -> None:
         """A trial has reported."""
         self._heard[number] = self._clock()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Set
 
 from hpo import interrupts
-from hpo.errors import DeviceError, DiskError, HpoError, MisfitError
+from hpo.errors import ClusterError, DeviceError, DiskError, HpoError, MisfitError
 from hpo.interrupts import Stopped
 from hpo.records import Ended, Event, Obstacle, Stop
 from hpo.search.stream import Stream
@@ -42,7 +42,7 @@ class Leaving:
     def heed(self) -> None:
         """Ask what runs to leave, when there is reason to; once it has, or takes too long, raise that reason.
 
-        Raises Stopped after a signal; DiskError, MisfitError or DeviceError when a trial has met an obstacle.
+        Raises Stopped after a signal; what an obstacle is told as, when a trial has met one.
         """
         number = interrupts.requested()
         if number is not None and self._have_left(
@@ -86,4 +86,6 @@ class Leaving:
 def _error_of(obstacle: Obstacle, reason: str) -> HpoError:
     if obstacle is Obstacle.MISFIT:
         return MisfitError(f"{reason.rstrip('.')}.\n{_MISFIT}")
+    if obstacle is Obstacle.CLUSTER:
+        return ClusterError(reason)
     return DiskError(reason) if obstacle is Obstacle.DISK else DeviceError(reason)

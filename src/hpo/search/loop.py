@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from hpo.experiment.experiment import Experiment
 from hpo.faults import reach
 from hpo.objectives import objective_values
-from hpo.records import Ended, Event, ReplicateEnded, Report, Resumed, Started, State, Stop, TrialSpec
+from hpo.records import Ended, Event, ReplicateEnded, Report, Requeued, Resumed, Started, State, Stop, TrialSpec
 from hpo.search.budget import Budget
 from hpo.search.leaving import Leaving
 from hpo.search.proposals import Proposals, Rejected
@@ -113,7 +113,13 @@ class Search:
         return not self._is_over and not self._leaving.is_near
 
     def _take_up(self) -> None:
-        """Hear the ends that nobody heard, and let the budget know what there is."""
+        """Hear the ends that nobody heard, expect those of what runs, and let the budget know what there is."""
+        for spec in self._left.running:
+            self._running.add(spec.number)
+            self._specs[spec.number] = spec
+            self._rewind(spec.number, -1)
+        if self._left.running:
+            self._experiment.say(f"{len(self._left.running)} trials still run, or wait to, and are heard again")
         for ended in self._left.ended:
             if ended.state in (State.COMPLETE, State.PRUNED_POOR_PERFORMANCE):
                 is_best = ended.state is State.COMPLETE and ended.is_feasible
@@ -177,8 +183,10 @@ class Search:
         if isinstance(event, Ended):
             # also where it cannot be recorded: nobody has to wait for it to leave
             self._running.discard(event.number)
-        self._experiment.record(event)
-        if isinstance(event, Started):
+        self._experiment.record(event.as_noted() if isinstance(event, Requeued) else event)
+        if isinstance(event, Requeued):
+            self._budget.paused(event.number)
+        elif isinstance(event, Started):
             self._budget.started(event.number)
             self._stopped.discard(event.number)
             if event.attempt > 1:

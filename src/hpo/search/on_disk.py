@@ -8,14 +8,14 @@ from pathlib import Path
 
 from hpo.objectives import Objective
 from hpo.paths import TrialPaths
-from hpo.records import Event, ReplicateEnded, Resumed, Started
+from hpo.records import Noted, ReplicateEnded, Resumed, Started
 from hpo.trial import outcome
 from hpo.trial.metadata import Metadata, seconds
 
 
 def events_on_disk(
     number: int, paths: TrialPaths, objectives: Sequence[Objective], *, from_the_first: bool = False
-) -> Iterator[Event]:
+) -> Iterator[Noted]:
     """The newest attempt: its start, its reports, and its end where it came to one.
 
     With `from_the_first` it is all that the trial has reported in any of them, in place of what was heard before.

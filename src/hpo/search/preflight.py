@@ -21,7 +21,7 @@ from hpo.records import DataSource, State, TrialSpec, Value
 from hpo.search.configured import configured_value
 from hpo.search.needs import check_needs
 from hpo.search.origin import file_of, option_of
-from hpo.search.stream import Stream, the_end
+from hpo.search.stream import Distant, Stream, the_end
 from hpo.search.tree import Parameter, SearchSpace
 from hpo.trial.attempt import RUN_CHECK
 
@@ -50,7 +50,14 @@ def preflight(
             RUN_CHECK,
         )
         spec = TrialSpec(0, overrides=overrides, subdir=_SUBDIR)
-        if isinstance(launcher, Stream):
+        if isinstance(launcher, Distant):
+            # the folder is of this machine, and others may not have their turn for hours
+            nearby = launcher.nearby()
+            try:
+                reason = _submitted(nearby, spec)
+            finally:
+                nearby.close()
+        elif isinstance(launcher, Stream):
             reason = _submitted(launcher, spec)
         else:
             with _sweeping_in(config, folder):

@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial
 
 from hpo.experiment.experiment import Experiment
 from hpo.overrides import encode
-from hpo.records import COUNTED, Ended, Event, State, TrialSpec
+from hpo.records import COUNTED, Ended, Event, Noted, Resumed, State, TrialSpec
 from hpo.search.on_disk import events_on_disk
+from hpo.search.stream import Distant, Stream
 from hpo.search.study import Proposal, Study, state_of
 from hpo.search.warm_start import is_warm
 from hpo.trial import outcome
@@ -21,11 +22,15 @@ from hpo.trial.resumption import has_begun
 
 @dataclass(frozen=True)
 class Left:
-    """`ended` are known to the study, in the order of their ends; of the `unheard` it was not told all."""
+    """`ended` are known to the study, in the order of their ends; of the `unheard` it was not told all.
+
+    The `unfinished` are to be run, and the `running` are with the stream.
+    """
 
     ended: Sequence[Ended] = ()
     unheard: Sequence[Event] = ()
     unfinished: Sequence[TrialSpec] = ()
+    running: Sequence[TrialSpec] = ()
 
     @property
     def num_run(self) -> int:
@@ -33,7 +38,13 @@ class Left:
         return sum(ended.state in COUNTED for ended in self.ended)
 
 
-def reconcile(study: Study, experiment: Experiment, fixed: Sequence[str]) -> Left:
+def reconcile(
+    study: Study,
+    experiment: Experiment,
+    fixed: Sequence[str],
+    stream: Stream | None = None,
+    num_replicates: int = 1,
+) -> Left:
     """Make study, state database and directories agree on every trial of the study, which is the truth.
 
     The scheduler may have died between any two of its writes. A trial is in the study first; its end is in its own
@@ -54,9 +65,22 @@ def reconcile(study: Study, experiment: Experiment, fixed: Sequence[str]) -> Lef
         elif known is not None:
             unheard.append(known)
         else:
-            unfinished.append(experiment.continued(spec))
+            unfinished.append(spec)
     ended.sort(key=lambda each: each.time)
-    return Left(ended, unheard, unfinished)
+    numbers = [spec.number for spec in unfinished]
+    adopted = stream.adopt(experiment.paths.root, numbers) if isinstance(stream, Distant) and numbers else ()
+    return Left(
+        ended,
+        unheard,
+        [experiment.continued(spec) for spec in unfinished if spec.number not in adopted],
+        [_heard_anew(spec, experiment, num_replicates) for spec in unfinished if spec.number in adopted],
+    )
+
+
+def _heard_anew(spec: TrialSpec, experiment: Experiment, num_replicates: int) -> TrialSpec:
+    """A trial that still runs, and tells all that it has done once more: its directory is not touched."""
+    experiment.make_up([Resumed(spec.number, 1, -1, index) for index in range(num_replicates)], None)
+    return replace(spec, subdir=experiment.progress.trial_id(spec.number))
 
 
 def _on_disk(number: int, experiment: Experiment) -> Sequence[Event]:
@@ -71,7 +95,7 @@ def _on_disk(number: int, experiment: Experiment) -> Sequence[Event]:
 def _made_up(trial: FrozenTrial, experiment: Experiment) -> Ended:
     """The end of a trial; the state database, which lacked it, has all that study and files tell."""
     paths = experiment.trial(trial.number)
-    events: list[Event] = []
+    events: list[Noted] = []
     if has_begun(Metadata.of(paths)):
         found = events_on_disk(trial.number, paths, experiment.objectives, from_the_first=True)
         events += (event for event in found if not isinstance(event, Ended))

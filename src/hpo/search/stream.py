@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Set
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from hpo.records import Ended, Event, State, Stop, TrialSpec
@@ -16,7 +17,7 @@ class Stream(Protocol):
     """Runs up to `capacity` trials at the same time.
 
     Each submitted trial yields at most one Started, any number of Reports, and exactly one Ended, also when
-    its process dies.
+    its process dies. After a Requeued another Started may come.
     """
 
     @property
@@ -48,6 +49,20 @@ class Placing(Protocol):
 
     def problem(self, spec: TrialSpec) -> str | None:
         """Why a trial could never run, whatever ends; None when it could."""
+
+
+@runtime_checkable
+class Distant(Protocol):
+    """A stream whose trials run on other machines, which see the experiment's directory, and outlive it."""
+
+    def nearby(self) -> Stream:
+        """A stream of this machine, for what is tried before the experiment has a directory."""
+
+    def adopt(self, directory: Path, numbers: Collection[int]) -> Set[int]:
+        """Take up those of the trials that an earlier scheduler of the experiment has left running.
+
+        All that they have done comes as the events of `wait`, from their start, as if they had been submitted.
+        """
 
 
 def the_end(stream: Stream) -> Ended:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from hpo.disk import disk_error, is_of_a_disk
 from hpo.ending import NoneCompleted
-from hpo.errors import DeviceError, DiskError, HpoError, MisfitError
+from hpo.errors import ClusterError, DeviceError, DiskError, HpoError, MisfitError
 from hpo.experiment.checks import check_budgets, check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
@@ -108,10 +108,10 @@ def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experim
     if method.pruner is not None and isinstance(stream, BatchStream):
         experiment.warn(
             "pruner: without effect here, since this launcher tells nothing before a trial has ended; "
-            "hydra/launcher=local and in_process do"
+            "hydra/launcher=local, slurm and in_process do"
         )
     if not isinstance(stream, Placing) and not (is_constant(config) and need_of(config).is_nothing):
-        experiment.warn("resources_per_trial: without effect here, it needs hydra/launcher=local")
+        experiment.warn("resources_per_trial: without effect here, it needs hydra/launcher=local or slurm")
     experiment.shown.expect(method.planned.total_trials)
     for said in method.said(config.total_trials, config.num_replicates):
         experiment.say(said)
@@ -120,7 +120,7 @@ def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experim
     if study.earlier_sampler is not None:
         experiment.say(f"changed: {spelled_change('sampler', study.earlier_sampler, method.choice.name)}")
     try:
-        left = reconcile(study, experiment, fixed)
+        left = reconcile(study, experiment, fixed, stream, config.num_replicates)
         search = Search(
             study,
             stream,
@@ -186,7 +186,7 @@ def opened(
         raise waiting(error, experiment.paths.root) from error
     except (HpoError, HydraException, OmegaConfBaseException) as error:
         if experiment is not None:
-            state = State.WAITING if isinstance(error, MisfitError) else State.FAIL
+            state = State.WAITING if isinstance(error, MisfitError | ClusterError) else State.FAIL
             experiment.close(state, str(error).splitlines()[0])
         raise
     except BaseException as error:

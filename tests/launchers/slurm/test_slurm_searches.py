@@ -1,0 +1,213 @@
+"""Whole searches in jobs of a real Slurm: their time runs out, they are cancelled, the scheduler dies."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpo.paths import ExperimentPaths
+from hpo.results_file import STEP
+from tests.e2e.conftest import run_hpo
+from tests.e2e.test_resume import python, reports, running, study_of, the_paths, trials, wait_for
+from tests.launchers.slurm.cluster import Cluster
+from tests.projects import make_project
+
+pytestmark = pytest.mark.slow
+
+NUM_STEPS = 5
+# after two steps each trial waits for a file
+CODE = f"""
+import time
+from pathlib import Path
+
+def run(trial, x):
+    state = trial.restore() or {{"step": 0}}
+    deadline = time.monotonic() + 150.0
+    for step in range(state["step"] + 1, {NUM_STEPS} + 1):
+        while step > 2 and not Path("go").exists() and time.monotonic() < deadline:
+            if trial.will_lose():
+                return None
+            if trial.must_leave():
+                trial.save({{"step": step - 1}}, step - 1)
+                return None
+            time.sleep(0.01)
+        trial.report({{"score": x + step}}, step)
+"""
+SEARCH = (
+    *("+experiment=mine", "--multirun", "hydra/launcher=slurm", "total_trials=2", "concurrent_trials=2"),
+    *("+task.x=interval(0,1)", "hydra/sweeper/sampler=random", "retry_delay_s=0"),
+    *("hydra.launcher.poll_s=0.05", "hydra.launcher.queue_poll_s=0.5"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, cluster: Cluster) -> Iterator[Path]:
+    make_project(tmp_path, CODE)
+    yield tmp_path
+    # not a job is left behind, however the search has ended
+    (tmp_path / "go").touch()
+    for job in cluster.jobs():
+        cluster.command("scancel", job)
+
+
+def go_on(folder: Path) -> None:
+    (folder / "go").touch()
+
+
+def wait_for_reports(process: subprocess.Popen[str], folder: Path, num_trials: int = 2) -> None:
+    """Until all trials have reported twice, and wait."""
+    wait_for(process, f" {num_trials} running")
+    while len(reports(the_paths(folder))) < 2 * num_trials:
+        assert process.poll() is None
+
+
+def assert_whole(paths: ExperimentPaths, *, num_attempts: int) -> None:
+    """Each trial is complete in both databases and its directory, without a gap."""
+    steps = list(range(1, NUM_STEPS + 1))
+    for number, trial_id, state, attempt in trials(paths, "number, trial_id, state, attempt"):
+        assert (state, attempt) == ("COMPLETE", num_attempts)
+        records = json.loads(paths.trial(str(trial_id)).results.read_text())
+        assert [record[STEP] for record in records] == steps
+        assert [step for of, step, _ in reports(paths) if of == number] == steps
+    known = study_of(paths).trials
+    assert [list(trial.intermediate_values) for trial in known] == [steps] * len(known)
+
+
+def test_a_trial_whose_job_runs_out_of_time_goes_on_in_the_same_job(folder: Path) -> None:
+    options = ("hydra.launcher.time=1", "hydra.launcher.signal_delay_s=58", "max_retries=0")
+    with running(folder, *SEARCH, *options) as process:
+        for _ in range(2):
+            wait_for(process, "WAITING after")
+        go_on(folder)
+        said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, said
+
+    assert_whole(the_paths(folder), num_attempts=2)
+
+
+def test_a_cancelled_job_is_a_failure_of_its_trial_that_is_tried_again(folder: Path, cluster: Cluster) -> None:
+    with running(folder, *SEARCH, "total_trials=1", "max_retries=1") as process:
+        wait_for_reports(process, folder, 1)
+        cluster.command("scancel", *cluster.jobs())
+        said = wait_for(process, "FAIL_RECOVERABLE")
+        go_on(folder)
+        rest = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, rest
+    assert re.search(r"Slurm job \d+ on node\d was cancelled \(CANCELLED\); retry 1 of 1", said), said
+
+    assert_whole(the_paths(folder), num_attempts=2)
+
+
+def test_a_node_that_fails_sends_its_trials_elsewhere(folder: Path, cluster: Cluster) -> None:
+    with running(folder, *SEARCH, "total_trials=1", "max_retries=0") as process:
+        wait_for_reports(process, folder, 1)
+        node = cluster.command("squeue", "-h", "-o", "%N").split()[0]
+        cluster.stop_node(node)
+        try:
+            wait_for(process, " (attempt 2)")
+            go_on(folder)
+            said = process.communicate(timeout=120)[0]
+        finally:
+            cluster.start_node(node)
+    assert process.returncode == 0, said
+
+    states = {state for (state,) in trials(the_paths(folder), "state")}
+    assert states == {"COMPLETE"}
+
+
+def test_a_scheduler_that_comes_back_hears_the_jobs_that_went_on(folder: Path, cluster: Cluster) -> None:
+    with running(folder, *SEARCH, "total_trials=3") as process:
+        wait_for_reports(process, folder)
+        process.send_signal(signal.SIGKILL)
+    jobs = cluster.jobs()
+    assert set(jobs.values()) == {"RUNNING"}
+    paths = the_paths(folder)
+
+    with running(folder, *SEARCH, "total_trials=3", "resume=true") as process:
+        wait_for(process, "2 trials still run, or wait to, and are heard again")
+        for _ in range(2):
+            wait_for(process, " started on cpu")
+        assert cluster.jobs() == jobs
+        go_on(folder)
+        said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, said
+
+    assert_whole(paths, num_attempts=1)
+    assert not cluster.jobs()
+
+
+def test_what_ended_while_there_was_no_scheduler_is_taken_from_its_files(folder: Path, cluster: Cluster) -> None:
+    with running(folder, *SEARCH) as process:
+        wait_for_reports(process, folder)
+        process.send_signal(signal.SIGKILL)
+    go_on(folder)
+    while cluster.jobs():
+        pass
+
+    resumed = python(folder, "hpo.resume", str(the_paths(folder).root))
+
+    assert resumed.returncode == 0, resumed.stderr
+    assert "started" not in resumed.stdout.replace("started on", "", 2)
+    assert_whole(the_paths(folder), num_attempts=1)
+
+
+def test_ctrl_c_lets_trials_leave_and_no_job_behind(folder: Path, cluster: Cluster) -> None:
+    with running(folder, *SEARCH) as process:
+        wait_for_reports(process, folder)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[0]
+    assert process.returncode == 75, said
+    assert not cluster.jobs()
+    paths = the_paths(folder)
+    assert trials(paths, "state, reason") == [("WAITING", "interrupted, to be continued")] * 2
+
+    go_on(folder)
+    resumed = python(folder, "hpo.resume", str(paths.root))
+    assert resumed.returncode == 0, resumed.stderr
+    assert_whole(paths, num_attempts=2)
+
+
+def test_a_job_that_must_not_be_requeued_is_followed_by_another(folder: Path, cluster: Cluster) -> None:
+    options = ("hydra.launcher.requeue=false", "+hydra.launcher.additional_parameters.no-requeue=true")
+    with running(folder, *SEARCH, *options, "total_trials=1", "max_retries=0") as process:
+        wait_for_reports(process, folder, 1)
+        before = set(cluster.jobs())
+        # as Slurm does before the time limit
+        cluster.command("scancel", "--batch", "--signal=USR1", *before)
+        assert "is nearly over" in wait_for(process, "WAITING after")
+        wait_for(process, "(attempt 2)")
+        go_on(folder)
+        said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, said
+
+    assert_whole(the_paths(folder), num_attempts=2)
+
+
+def test_trials_that_will_lose_are_pruned_in_their_jobs(folder: Path) -> None:
+    with running(
+        folder,
+        *SEARCH,
+        *("pruner=threshold", "+pruner.upper=-1", "hydra.launcher.trials_per_job=2"),
+    ) as process:
+        said = process.communicate(timeout=120)[0]
+    assert process.returncode == 1, said
+
+    paths = the_paths(folder)
+    assert trials(paths, "state, reason") == [("PRUNED_POOR_PERFORMANCE", "stopped by the pruner")] * 2
+    assert {trial.state.name for trial in study_of(paths).trials} == {"PRUNED"}
+
+
+def test_one_job_runs_several_trials(folder: Path, cluster: Cluster) -> None:
+    go_on(folder)
+    run = run_hpo(folder, *SEARCH, "total_trials=8", "concurrent_trials=1", "hydra.launcher.trials_per_job=4")
+
+    assert run.status == 0, run.stderr
+    assert_whole(run.paths, num_attempts=1)
+    assert len(list(run.paths.slurm.root.glob("*_log.err"))) == 2
+    assert not cluster.jobs()
