@@ -154,6 +154,12 @@ def test_the_package_lists_what_it_exports_and_nothing_else() -> None:
         _ = hpo.rum  # type: ignore[attr-defined]
 
 
+@pytest.fixture(autouse=True)
+def nothing_frozen() -> None:
+    """What a search freezes that another test ran in this process stays so, and a further one adds to it."""
+    gc.unfreeze()
+
+
 def _process() -> Any:
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)]
     return list(sys.argv), list(sys.path), dict(os.environ), handlers, gc.get_freeze_count()
