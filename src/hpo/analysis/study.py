@@ -106,7 +106,7 @@ def _column(
 
 
 def _told(choices: Sequence[str], spelled: Callable[[str], str]) -> dict[str, Any]:
-    """What stands for each choice in the study: numbers, which Optuna's plots put in their order, or else texts."""
+    """What the study has for each choice: numbers, which Optuna's plots put in their order, or else texts."""
     try:
         numbers = {choice: _number(choice) for choice in choices}
     except ValueError:
