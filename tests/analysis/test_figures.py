@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from hpo.analysis import canvas
 from hpo.analysis.curves import curves
@@ -322,3 +322,14 @@ def test_no_legend_covers_trials_of_the_history(subject: Subject) -> None:
 
     assert legend is not None
     assert legend.get_window_extent().x0 >= panel.get_window_extent().x1
+
+
+def test_choices_that_are_numbers_are_in_their_order_on_the_parallel_coordinates(quadratic: Quadratic) -> None:
+    sizes = [16, 128, 32, 9, 1024]
+    trials = [Trial({"task.x": float(i), "task.y": sizes[i % 5]}, {"loss": float(i)}) for i in range(15)]
+    kinds = {"task.y": CategoricalDistribution(sizes)}
+    found = chosen(load(plant(quadratic(), trials, distributions=kinds).root))
+    figure = drawn(draw_parallel(found, Weights.of(found).ordered))
+    ticks = [[text.get_text() for text in axes.get_yticklabels()] for axes in figure.axes]
+
+    assert ["9", "16", "32", "128", "1024"] in ticks

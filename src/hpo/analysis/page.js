@@ -2,11 +2,52 @@
 // a figure is made when it comes into sight: a report has dozens
 (function () {
   const dataOf = (id) => JSON.parse(document.getElementById(id).textContent);
+  const NARROW = 560;
+  const cut = (text, length) => {
+    const signs = String(text).match(/&\w+;|[^]/gu) || [];
+    const end = Math.floor(length / 2);
+    return signs.length <= length ? signs.join("") : signs.slice(0, length - end - 1).join("") + "…" + signs.slice(-end).join("");
+  };
+  // for a telephone: legends and colour bars above the panels, one panel in a row, and short names on the axes
+  const narrowed = (figure, element) => {
+    figure.data.forEach((trace) => trace.name && (trace.name = cut(trace.name, 40)));
+    const layout = figure.layout, above = { orientation: "h", x: 0, xanchor: "left", y: 1.01, yanchor: "bottom" };
+    const names = figure.data.flatMap((trace) => [trace.name, ...(trace.x || []), ...(trace.y || [])]).filter((each) => typeof each === "string");
+    const alias = Object.fromEntries(names.map((each) => [each, cut(each, 16)]));
+    const axes = (kind) => Object.keys(layout).filter((key) => key.startsWith(kind));
+    [...axes("xaxis"), ...axes("yaxis")].forEach((key) => {
+      layout[key].labelalias = alias;
+      if (layout[key].title) layout[key].title.text = cut(layout[key].title.text, 34);
+    });
+    const across = axes("xaxis"), down = axes("yaxis");
+    if (across.length > 1 && across.some((key) => layout[key].domain[0] > 0)) {
+      layout.height = 330 * across.length;
+      const height = 0.7 / across.length, step = (1 - height) / (across.length - 1);
+      across.forEach((key, index) => {
+        layout[key].domain = [0, 1];
+        layout[down[index]].domain = [Math.max(0, 1 - index * step - height), 1 - index * step];
+      });
+    }
+    layout.margin = { ...layout.margin, l: 40, r: 30 };
+    layout.legend = { ...above, font: { size: 11 } };
+    figure.data.forEach((trace) => {
+      const bars = [trace.colorbar, trace.line && trace.line.colorbar, trace.marker && trace.marker.colorbar];
+      bars.filter(Boolean).forEach((bar) => Object.assign(bar, above, { thickness: 10 }));
+    });
+    // parallel coordinates need room, and are moved sideways under the finger
+    (layout.annotations || []).forEach((each) => (each.text = cut(each.text, 12)));
+    if (layout.annotations) {
+      layout.width = Math.max(element.clientWidth, 100 * layout.xaxis.ticktext.length);
+      element.classList.add("is-wide");
+    }
+  };
   const draw = (element) => {
     if (element.dataset.drawn) return;
     element.dataset.drawn = "1";
-    const figure = dataOf(element.dataset.figure);
-    Plotly.newPlot(element, figure.data, figure.layout, { responsive: true, displaylogo: false });
+    const figure = dataOf(element.dataset.figure), isNarrow = element.clientWidth < NARROW;
+    if (isNarrow) narrowed(figure, element);
+    Plotly.newPlot(element, figure.data, figure.layout,
+      { responsive: true, displaylogo: false, ...(isNarrow && { displayModeBar: false }) });
   };
   const plots = document.querySelectorAll(".plot");
   if ("IntersectionObserver" in window) {

@@ -92,7 +92,7 @@ def learning_curves(subject: Subject) -> Any:
         )
     figure.update_xaxes(title_text="step (iterations)", row=len(found), col=1)
     said = dict.fromkeys(said for _, said in found if said)
-    return sized(figure, max(HEIGHT, 320 * len(found)), "; ".join(map(escaped, said)))
+    return sized(figure, max(HEIGHT, 320 * len(found)), *said)
 
 
 def _muted(shown: Sequence[Curve], colors: Mapping[tuple[str, int], int]) -> Iterator[dict[str, Any]]:
@@ -174,7 +174,7 @@ def timeline(subject: Subject) -> Any:
     figure.update_yaxes(autorange="reversed", categoryorder="category ascending")
     figure.update_xaxes(title_text=f"time since the first start ({unit})")
     num_rows = sum(spans.num_slots for spans in found)
-    title = "<br>".join(escaped(spans.title) for spans in found)
+    said = [spans.title for spans in found]
     if any(len(spans.states) > _MAX_BARS for spans in found):
-        title += f"<br>shown: the last {_MAX_BARS} trials"
-    return sized(figure, min(1200, 200 + 36 * num_rows), title)
+        said.append(f"shown: the last {_MAX_BARS} trials")
+    return sized(figure, min(1200, 200 + 36 * num_rows), *said)

@@ -10,6 +10,7 @@ from importlib.resources import files
 from string import Template
 
 from hpo.analysis.figures import Weights
+from hpo.analysis.plotly_common import SAID
 from hpo.analysis.plots import plots
 from hpo.analysis.subject import Subject
 from hpo.analysis.tables import ablation_table, best, data, overview, paragraph, trial_data
@@ -53,11 +54,13 @@ def _figures(subject: Subject, weights: Weights) -> list[tuple[str, str]]:
         if isinstance(figure, str):
             found.append((title, paragraph(f"No figure: {figure}.")))
             continue
-        text = data(json.loads(figure.to_json()))
+        content = json.loads(figure.to_json())
+        said = "".join(map(paragraph, content["layout"].pop("meta")[SAID]))
+        text = data(content)
         found.append(
             (
                 title,
-                f'<div class="plot" data-figure="f{index}"></div>'
+                f'{said}<div class="plot" data-figure="f{index}"></div>'
                 f'<script type="application/json" id="f{index}">{text}</script>',
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -88,8 +89,11 @@ def _column(
     if not parameter.is_numerical:
         labels = labels_of(frame, parameter)
         choices = choices_of(parameter, labels)
-        cells = [spelled(label) if isinstance(label, str) else None for label in labels]
-        return (name, CategoricalDistribution([*map(spelled, choices)]), cells) if len(choices) > 1 else None
+        if len(choices) < 2:
+            return None
+        told = _told(choices, spelled)
+        cells = [told[label] if isinstance(label, str) else None for label in labels]
+        return name, CategoricalDistribution([*told.values()]), cells
     values = values_of(frame, parameter).to_numpy(dtype=float)
     if parameter.is_log:
         # a default of zero where the parameter is not searched is on no logarithmic axis
@@ -99,3 +103,20 @@ def _column(
         return None
     kind = FloatDistribution(float(known.min()), float(known.max()), log=parameter.is_log)
     return name, kind, [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _told(choices: Sequence[str], spelled: Callable[[str], str]) -> dict[str, Any]:
+    """What the study has for each choice: numbers, which Optuna's plots put in their order, or else texts."""
+    try:
+        numbers = {choice: _number(choice) for choice in choices}
+    except ValueError:
+        return {choice: spelled(choice) for choice in choices}
+    is_ordered = len(set(numbers.values())) == len(numbers) and all(map(math.isfinite, numbers.values()))
+    return numbers if is_ordered else {choice: spelled(choice) for choice in choices}
+
+
+def _number(choice: str) -> int | float:
+    try:
+        return int(choice)
+    except ValueError:
+        return float(choice)
