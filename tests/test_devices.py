@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.devices import cuda_devices, num_threads
+from hpo.devices import cuda_devices, num_processes, num_threads
 from hpo.errors import ConfigError
 from tests.conftest import Compose
 
@@ -54,6 +54,25 @@ def test_cuda_where_there_is_none_and_an_unknown_device_are_errors(
         cuda_devices("cuda", tmp_path)
     with pytest.raises(ConfigError, match="'gpu' is not known; allowed are auto, cpu and cuda"):
         cuda_devices("gpu", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "num"),
+    [
+        (["+experiment=mnist"], 1),
+        (["+experiment=mnist", "resources_per_trial.gpus=0.5"], 1),
+        (["+experiment=mnist", "resources_per_trial.gpus=2"], 2),
+        (["+experiment=mnist", "resources_per_trial.gpus=2", "processes_per_trial=1"], 1),
+        (["+experiment=mnist", "processes_per_trial=3"], 3),
+        # a task that is not ours may use its GPUs in one process
+        (["+experiment=noop", "resources_per_trial.gpus=2"], 1),
+        (["+experiment=noop", "processes_per_trial=2"], 2),
+    ],
+)
+def test_our_training_loop_has_a_process_for_each_of_a_trials_gpus(
+    compose_run: Compose, overrides: list[str], num: int
+) -> None:
+    assert num_processes(compose_run(*overrides)) == num
 
 
 def test_threads_are_as_given_or_the_cores_of_a_trial_or_as_they_were_or_a_share(compose_run: Compose) -> None:

@@ -54,6 +54,9 @@ def test_trials_that_differ_in_their_needs_are_all_run_and_know_their_devices() 
     for trial in experiment.trials:
         metadata = json.loads((trial.directory / "metadata.json").read_text())
         devices[trial.params["task.num_gpus"]].add(metadata["device"])
+    # trained again by itself the best one has no devices of its own, and as many processes all the same
+    command = yaml.safe_load((experiment.directory / "best_trial.yaml").read_text())["command"]
+    assert "processes_per_trial=1" in command.split()
     assert devices[1] <= {"cuda:a", "cuda:b"}
     assert devices[2] == {"cuda:a,b"}
 

@@ -54,6 +54,14 @@ def logs(trial: Trial) -> dict[str, float]:
     return {"loss": 1.0}
 
 
+def reports_until_it_is_stopped(trial: Trial) -> dict[str, float]:
+    for step in range(1, 1001):
+        trial.report({"loss": 1.0}, step)
+        if trial.should_stop():
+            break
+    return {"loss": 1.0}
+
+
 def leaves_when_it_must(trial: Trial) -> dict[str, float]:
     trial.must_leave()
     return {"loss": 1.0}

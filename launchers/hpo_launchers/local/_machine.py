@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def find_machine(
 
     The driver is asked only when `uses_resources`. Raises ConfigError for a description that cannot be.
     """
-    given: Mapping[str, Any] = OmegaConf.to_container(described) if described is not None else {}  # type: ignore[assignment]
+    given: Any = OmegaConf.to_container(described) if described is not None else {}
     memory_mb = given.get("memory_mb")
     if memory_mb is not None and not memory_mb > 0:
         raise ConfigError(f"{_KEY}.memory_mb={spelled(memory_mb)} must be above 0, or null")

@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from hpo.records import State, Stop, TrialSpec
-from hpo.search.stream import Hear
 from hpo_launchers.local import config as config
+from hpo_launchers.streaming import RemoteLauncher
 
 
-class LocalLauncher(Launcher):
-    """A fresh process for each trial; implements Hydra's Launcher, and Stream and Placing of hpo.search.stream."""
-
-    def __init__(self, **options: Any) -> None:
-        self._options = options
+class LocalLauncher(RemoteLauncher):
+    """A fresh process for each trial."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from hpo_launchers.driven import Driver
         from hpo_launchers.local._core import open_stream
 
         # the server starts up while the rest is imported
-        self._stream = open_stream(self, hydra_context, task_function, config, **self._options)
-        self._driver = Driver(self, hydra_context, config, self._stream)
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        self._stream.renew(wants_results=True)
-        return self._driver.launch(self._stream, job_overrides, initial_job_idx)
-
-    @property
-    def capacity(self) -> int:
-        return self._stream.capacity
-
-    def problem(self, spec: TrialSpec) -> str | None:
-        return self._stream.problem(spec)
-
-    def submit(self, spec: TrialSpec) -> None:
-        self._stream.submit(spec)
-
-    def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
-        self._stream.wait(hear, timeout_s)
-
-    def stop(self, number: int, why: Stop) -> None:
-        self._stream.stop(number, why)
-
-    def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
-        self._stream.kill(number, reason, state)
-
-    def close(self) -> None:
-        self._stream.close()
+        stream = open_stream(self, hydra_context, task_function, config, **self._options)
+        self.set_stream(stream, hydra_context, config)

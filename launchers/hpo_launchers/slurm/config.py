@@ -12,7 +12,8 @@ from hydra.core.config_store import ConfigStore
 class SlurmLauncherConf:
     _target_: str = "hpo_launchers.slurm.plugin.SlurmLauncher"
 
-    # jobs at the same time, those that wait in Slurm's queue among them; null means 64
+    # jobs at the same time, those that wait in Slurm's queue among them; null means 64. The text is resolved by
+    # OmegaConf, to the type
     concurrency: int | None = "${oc.select:concurrent_trials,null}"  # type: ignore[assignment]
 
     # trials that one job runs, one after the other; 1 is a job for each trial

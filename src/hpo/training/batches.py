@@ -85,7 +85,7 @@ class TensorBatches:
         if first >= self.num_samples:
             return  # splitting nothing gives one batch, of nothing
         for indices in torch.split(order[first : self.num_samples], self._batch_size):
-            rows = indices if self._share is None else self._part(indices)
+            rows = indices if self._share is None else self._share.of_tensor(indices)
             if len(rows):
                 # the same as indexing with them, in half the time
                 yield tuple([tensor.index_select(0, rows) for tensor in self.tensors])
@@ -94,10 +94,6 @@ class TensorBatches:
         whole = copy(self)
         whole._share = None
         return whole
-
-    def _part(self, indices: Tensor) -> Tensor:
-        assert self._share is not None
-        return indices[self._share.of(range(len(indices)))]
 
     def _order(self, epoch: int) -> Tensor | None:
         """The rows in their order; None where they stand in it already."""

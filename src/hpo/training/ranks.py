@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hpo.errors import ConfigError
@@ -29,10 +29,19 @@ class Share:
 
     def of(self, indices: Sequence[int]) -> list[int]:
         """Its part of a batch; nothing is possible where it need not be even."""
-        if self.is_even:
+        if self.must_be_filled(len(indices)):
             whole = -(-len(indices) // self.size) * self.size
             indices = [indices[position % len(indices)] for position in range(whole)]
         return list(indices[self.rank :: self.size])
+
+    def of_tensor(self, indices: Tensor) -> Tensor:
+        """`of` for a tensor (N,), without a list of what it takes in all but an epoch's last batch."""
+        if self.must_be_filled(len(indices)):
+            return indices[self.of(range(len(indices)))]
+        return indices[self.rank :: self.size]
+
+    def must_be_filled(self, num: int) -> bool:
+        return self.is_even and num % self.size > 0
 
     def draw_otherwise(self, _: int) -> None:
         """In a worker of a DataLoader: draw otherwise than those of other ranks; the first draws as ever."""

@@ -33,11 +33,13 @@ from hpo.resolvers import own_resolvers
 from hpo.trial import outcome
 from hpo.trial.channel import FrameReader
 from hpo.trial.link import Link
-from hpo.trial.meeting import Casualty, Failed, Hello, Order, Tag, ranks_environment, send_order
+from hpo.trial.meeting import Casualty, Failed, Hello, Order, Tag, send_order
 from hpo.trial.metadata import Metadata
 
 # what a launcher sends a trial that stalls
 _STACKS = signal.SIGUSR2
+# the ranks find each other without the name of this machine, which need not lead anywhere
+_LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 _POLL_S = 0.05
 _TAG_TIMEOUT_S = 10.0
 # of ranks, after the first one has told its end
@@ -73,7 +75,8 @@ class _Ranks:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._lifelines: list[socket.socket] = []
         self._pids: dict[int, int] = {}
-        self._ranks: dict[FrameReader, int] = {}
+        # to rank 0
+        self._first: FrameReader | None = None
         self._told: Ended | None = None
         self._told_at: float | None = None
         # of another rank than the first, before that one told of its own end
@@ -81,7 +84,7 @@ class _Ranks:
         self._casualties = b""
         self._stop: Stop | None = None
         self._handler_before: Any = None
-        self._start(config, folder)
+        self._start(folder)
 
     def __enter__(self) -> _Ranks:
         return self
@@ -113,9 +116,8 @@ class _Ranks:
         why = self._link.stop_requested()
         if why is not None and why is not self._stop:
             self._stop = why
-            for reader, rank in self._ranks.items():
-                if rank == 0:
-                    reader.stop(why)
+            if self._first is not None:
+                self._first.stop(why)
         if self._told_at is not None and time.monotonic() - self._told_at > _LEAVE_TIMEOUT_S:
             self._launch.kill()
 
@@ -164,13 +166,12 @@ class _Ranks:
         casualties: list[Casualty] = pickle.loads(self._casualties) if self._casualties else []
         return casualties
 
-    def _start(self, config: DictConfig, folder: str) -> None:
+    def _start(self, folder: str) -> None:
         address = str(Path(folder, "meeting"))
         self._listener.bind(address)
         self._listener.listen()
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        share = max(1, int(config.threads_per_trial) // self._num) if _is_number(config.threads_per_trial) else 1
-        environment = ranks_environment(share, os.environ)
+        environment = {"GLOO_SOCKET_IFNAME": _LOOPBACK, **os.environ}
         environment["PYTHONPATH"] = os.pathsep.join(each or str(Path.cwd()) for each in sys.path)
         self._launch = subprocess.Popen(
             [sys.executable, "-u", "-m", "hpo.trial.elastic", address, folder, str(self._num)],
@@ -190,7 +191,11 @@ class _Ranks:
     def _accept(self, listener: socket.socket) -> None:
         connection, _ = listener.accept()
         connection.settimeout(_TAG_TIMEOUT_S)
-        tag = Tag(connection.recv(1))
+        try:
+            tag = Tag(connection.recv(1))
+        except (OSError, ValueError):  # it died on its way
+            connection.close()
+            return
         if tag is Tag.LIFELINE:
             self._lifelines.append(connection)
             send_order(connection, self._order)
@@ -212,14 +217,18 @@ class _Ranks:
         for frame in frames:
             self._take(reader, frame)
         if not is_open:
-            self._ranks.pop(reader, None)
+            if reader is self._first:
+                self._first = None
             self._selector.unregister(reader)
             reader.close()
 
     def _take(self, reader: FrameReader, frame: Any) -> None:
         if isinstance(frame, Hello):
-            self._ranks[reader] = frame.rank
             self._pids[frame.rank] = frame.pid
+            if frame.rank == 0:
+                self._first = reader
+                if self._stop is not None:  # said while the processes were on their way
+                    reader.stop(self._stop)
         elif isinstance(frame, Ended):
             self._told, self._told_at = frame, time.monotonic()
         elif isinstance(frame, Failed):
@@ -239,10 +248,6 @@ def _order(config: DictConfig, paths: TrialPaths) -> bytes:
         arguments=tuple(sys.argv),
     )
     return bytes(cloudpickle.dumps(order))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _signal_name(number: int) -> str:

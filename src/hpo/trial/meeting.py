@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import socket
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -93,10 +92,3 @@ def _received(connection: socket.socket, length: int) -> bytes:
             raise ConnectionError("the trial's own process is gone")
         data += chunk
     return bytes(data)
-
-
-def ranks_environment(num_threads: int, variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the ranks: each with its part of the CPU threads, all of them on this machine."""
-    own = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(num_threads))
-    loopback = "lo0" if hasattr(socket, "AF_SYSTEM") else "lo"
-    return {"GLOO_SOCKET_IFNAME": loopback, **variables, **own}

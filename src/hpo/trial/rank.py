@@ -20,7 +20,7 @@ from hpo.trial.channel import ChannelLink
 from hpo.trial.lifeline import hold
 from hpo.trial.meeting import Failed, Hello, Tag, connected, receive_order
 from hpo.trial.metadata import Metadata
-from hpo.trial.shared import SharedTrial, is_rank
+from hpo.trial.shared import SharedTrial, has_joined, is_rank
 
 _FLUSH_TIMEOUT_S = 30.0
 
@@ -53,7 +53,8 @@ def main(address: str) -> int:
         link.flush(_FLUSH_TIMEOUT_S)
         raise
     link.flush(_FLUSH_TIMEOUT_S)
-    return 0
+    # a trial that ended before its task began has not joined the others, who wait for it: the launch ends them
+    return 0 if has_joined() else 1
 
 
 def _lead(config: DictConfig, paths: TrialPaths, link: ChannelLink) -> None:

@@ -1,0 +1,71 @@
+"""Hydra's Launcher over a stream; every Hydra application imports this module, so the work is elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from hpo.records import State, Stop, TrialSpec
+from hpo.search.stream import Hear
+
+if TYPE_CHECKING:
+    from hpo_launchers.driven import Driver
+
+
+class StreamingLauncher(Launcher):
+    """A launcher that is a Stream of hpo.search.stream, and runs Hydra's batches through it.
+
+    `setup` of a subclass calls `set_stream`.
+    """
+
+    _stream: Any
+    _driver: Driver
+
+    def set_stream(self, stream: Any, context: HydraContext, config: DictConfig) -> None:
+        from hpo_launchers.driven import Driver
+
+        self._stream = stream
+        self._driver = Driver(self, context, config, stream)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        return self._driver.launch(self._stream, job_overrides, initial_job_idx)
+
+    @property
+    def capacity(self) -> int:
+        return int(self._stream.capacity)
+
+    def submit(self, spec: TrialSpec) -> None:
+        self._stream.submit(spec)
+
+    def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
+        self._stream.wait(hear, timeout_s)
+
+    def stop(self, number: int, why: Stop) -> None:
+        self._stream.stop(number, why)
+
+    def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
+        self._stream.kill(number, reason, state)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class RemoteLauncher(StreamingLauncher):
+    """One whose trials run in other processes: these are told what a job needs of this one, and it is Placing."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        self._stream.renew(wants_results=True)
+        return super().launch(job_overrides, initial_job_idx)
+
+    def problem(self, spec: TrialSpec) -> str | None:
+        """Why a trial could never run, whatever ends; None when it could."""
+        problem: str | None = self._stream.problem(spec)
+        return problem
