@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -318,3 +319,18 @@ def test_what_every_trial_would_meet_ends_the_search_when_the_others_have_left(
     with pytest.raises(error, match="as it is"):
         run(stream, total_trials=6)
     assert stream.calls == ["submit 0", "submit 1", "end 0", "leave 1", "end 1"]
+
+
+def test_a_trial_whose_end_cannot_be_written_down_is_not_waited_for(
+    run: Search, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(event: Event) -> None:
+        if isinstance(event, Ended):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(experiment, "record", record)
+    stream = ScriptedStream(1, loss)
+
+    with pytest.raises(OSError, match="No space left"):
+        run(stream, total_trials=1)
+    assert stream.calls == ["submit 0", "end 0"]
