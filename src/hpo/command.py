@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hpo import config as run_config
 from hpo.ending import NoneCompleted, end, has_closers
 from hpo.errors import ConfigError, HpoError
+from hpo.group_choices import wrong_choice
 from hpo.resolvers import register_resolvers
 from hpo.search_path import PRIMARY_PATH, not_in_utf8
 from hpo.targets import allowed_targets
@@ -103,11 +104,15 @@ def execute(arguments: Sequence[str]) -> bool:
             # Hydra's sweepers raise what a trial raised, and the stock one when there is no best trial
             is_driven = has_closers()
             completed = end(error)
-            if not is_driven:
+            if is_driven:
+                first_line = (str(error).splitlines() or [""])[0]
+                print(f"hpo: the sweeper ended with {type(error).__name__}: {first_line}", file=sys.stderr)
+                return completed
+            wrong = wrong_choice(arguments)
+            if wrong is None:
                 raise
-            first_line = (str(error).splitlines() or [""])[0]
-            print(f"hpo: the sweeper ended with {type(error).__name__}: {first_line}", file=sys.stderr)
-            return completed
+            wrong.__cause__ = error
+            mistake = wrong
         except BaseException as error:
             end(error)
             raise

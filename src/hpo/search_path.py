@@ -7,7 +7,8 @@ from pathlib import Path
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-PRIMARY_PATH = "pkg://hpo.conf"
+CONFIG_MODULE = "hpo.conf"
+PRIMARY_PATH = f"pkg://{CONFIG_MODULE}"
 PROVIDER = "user-conf"
 _USER_CONF = "conf"
 
