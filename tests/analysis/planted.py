@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,3 +119,14 @@ def _add_study(
             study.add_trial(frozen)
     storage.remove_session()
     storage.engine.dispose()
+
+
+def delay(paths: ExperimentPaths, since: int, days: int) -> None:
+    """Moves the times of the trials from number `since` on, as if the experiment had been resumed days later."""
+    later = "strftime('%Y-%m-%d %H:%M:%f000', {0}, ?)"
+    with closing(sqlite3.connect(paths.state_db)) as connection, connection:
+        connection.execute(
+            f"UPDATE trials SET started_at = {later.format('started_at')}, ended_at = {later.format('ended_at')} "
+            "WHERE number >= ?",
+            (f"+{days} days", f"+{days} days", since),
+        )

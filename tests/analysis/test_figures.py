@@ -32,10 +32,10 @@ from hpo.analysis.figures import Weights, figures
 from hpo.analysis.history import best_so_far
 from hpo.analysis.loading import load
 from hpo.analysis.parameters import Parameter
-from hpo.analysis.plotly_course import learning_curves
+from hpo.analysis.plotly_course import learning_curves, timeline
 from hpo.analysis.subject import Subject, chosen
 from hpo.records import State
-from tests.analysis.planted import Trial, plant
+from tests.analysis.planted import Trial, delay, plant
 
 Quadratic = Callable[..., DictConfig]
 
@@ -179,6 +179,22 @@ def test_the_timeline_has_a_bar_for_each_trial_and_says_how_busy_the_slots_were(
     assert "busy" in slots.get_title(loc="left")
     assert slots.get_xlabel() == "time since the first start (min)"
     assert running.get_ylabel() == "running trials"
+
+
+def test_a_week_without_trials_is_left_out_of_the_timeline_and_said(quadratic: Quadratic) -> None:
+    paths = plant(quadratic(), [Trial({"task.x": float(i)}, {"loss": float(i)}) for i in range(8)])
+    delay(paths, since=4, days=7)
+    paused = chosen(load(paths.root))
+
+    slots, _ = drawn(draw_timeline(paused)).axes
+    interactive = timeline(paused)
+
+    assert slots.get_title(loc="left").endswith(", 1 pause of 7 d")
+    assert slots.get_xlabel() == "time since the first start (s, pauses left out)"
+    assert [text.get_text() for text in slots.texts] == ["7 d"]
+    assert slots.dataLim.x1 < 100
+    assert interactive.layout.xaxis.title.text == "time since the first start (s, pauses left out)"
+    assert [each.text for each in interactive.layout.annotations if each.text == "7 d"] == ["7 d"]
 
 
 def test_the_pareto_front_is_what_no_other_trial_beats(quadratic: Quadratic) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from hpo.dashboard.table import best_of
 from hpo.objectives import Objective
 from hpo.paths import ExperimentPaths
 from hpo.records import State
+from tests.analysis.planted import delay
 from tests.synthetic import SLOTS, make_experiment
 
 LOSS = Objective("val_loss", Direction.min)
@@ -115,6 +117,21 @@ def test_bars_too_narrow_to_be_seen_are_joined_and_all_trials_are_counted(databa
     assert len(found["slots"]) == SLOTS
     assert sum(map(len, found["slots"])) <= 4000
     assert sum(count for slot in found["slots"] for *_, count in slot) == 3000
+
+
+def test_a_week_without_trials_is_left_out_of_the_timeline_and_said(tmp_path: Path) -> None:
+    paths = ExperimentPaths.of(make_experiment(tmp_path, 40, num_reports=1, num_directories=0))
+    with opened(paths) as database:
+        before = charts.timeline(database, None)
+    delay(paths, since=20, days=7)
+    with opened(paths) as database:
+        after = charts.timeline(database, None)
+
+    ((at, length),) = after["pauses"]
+    assert before["pauses"] == []
+    assert length == pytest.approx(7 * 86400, rel=0.01)
+    assert 0 < at < after["span"] < 2 * before["span"]
+    assert len(after["slots"]) == SLOTS
 
 
 def test_titles_are_as_long_as_it_takes_to_tell_them_apart() -> None:

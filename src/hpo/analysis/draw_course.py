@@ -32,6 +32,7 @@ STATE_COLORS = {state.value: (label, color) for state, label, color in _STATES}
 OTHER = ("other", canvas.GREY)
 _PALETTE = canvas.COLORS
 _DIM = "#6f6f6f"
+_MAX_NAMED_PAUSES = 8
 
 
 def draw_history(subject: Subject) -> Figure | str:
@@ -152,13 +153,16 @@ def _muted(panel: Axes, shown: Sequence[Curve], colors: Mapping[tuple[str, int],
 
 def draw_timeline(subject: Subject) -> Figure | str:
     """Who ran when, a row for each slot, and below how many ran at a time; two panels for each experiment."""
-    found = [spans for source in subject.loaded.sources if (spans := spans_of(subject, source)) is not None]
+    found = spans_of(subject)
     if not found:
         return "no trial has started"
     figure, axes = canvas.panels(2 * len(found), width=9, height=2.4, columns=1)
     for index, spans in enumerate(found):
         _draw_slots(axes[2 * index], spans)
         _draw_occupancy(axes[2 * index + 1], spans)
+        for panel in axes[2 * index : 2 * index + 2]:
+            panel.set_xlabel(spans.axis)
+            _draw_pauses(panel, spans, is_named=panel is axes[2 * index])
     return figure
 
 
@@ -188,7 +192,6 @@ def _draw_slots(axes: Axes, spans: Spans) -> None:
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set_title(spans.title, loc="left", fontsize=10)
-    axes.set_xlabel(f"time since the first start ({spans.unit})")
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
@@ -209,7 +212,15 @@ def _draw_occupancy(axes: Axes, spans: Spans) -> None:
     axes.set_ylim(0, spans.num_slots * 1.15)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("running trials")
-    axes.set_xlabel(f"time since the first start ({spans.unit})")
+
+
+def _draw_pauses(axes: Axes, spans: Spans, *, is_named: bool) -> None:
+    for at, length in spans.pauses:
+        axes.axvline(at, color=canvas.GREY, linestyle=":", linewidth=1.2)
+        if is_named and len(spans.pauses) <= _MAX_NAMED_PAUSES:
+            axes.annotate(
+                length, (at, 0), (3, 3), xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=7
+            )
 
 
 def shown_id(experiment_id: str) -> str:

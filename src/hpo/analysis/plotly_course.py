@@ -142,11 +142,10 @@ def _highlighted(
 def timeline(subject: Subject) -> Any:
     from plotly.graph_objects import Figure
 
-    found = [spans for source in subject.loaded.sources if (spans := spans_of(subject, source)) is not None]
+    found = spans_of(subject)
     if not found:
         return "no trial has started"
     figure = Figure()
-    unit = found[0].unit
     for label, color in [*STATE_COLORS.values(), OTHER]:
         base: list[float] = []
         length: list[float] = []
@@ -172,7 +171,10 @@ def timeline(subject: Subject) -> Any:
             )
     figure.update_layout(barmode="overlay")
     figure.update_yaxes(autorange="reversed", categoryorder="category ascending")
-    figure.update_xaxes(title_text=f"time since the first start ({unit})")
+    figure.update_xaxes(title_text=found[0].axis)
+    if len(found) == 1:
+        for at, length in found[0].pauses:
+            figure.add_vline(at, line={"color": canvas.GREY, "width": 1, "dash": "dot"}, annotation_text=length)
     num_rows = sum(spans.num_slots for spans in found)
     said = [spans.title for spans in found]
     if any(len(spans.states) > _MAX_BARS for spans in found):

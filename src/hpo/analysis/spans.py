@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hpo.analysis.history import Floats
 from hpo.analysis.loading import EXPERIMENT, Source
+from hpo.analysis.pauses import length, pauses, told
 from hpo.analysis.subject import Subject
 from hpo.analysis.timeline import busy_share, slots
 
@@ -18,7 +19,7 @@ _UNITS = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "h"), (120.0, 60.
 
 @dataclass(frozen=True)
 class Spans:
-    """Times count from the first start; `title` says how busy the slots were."""
+    """Times count from the first start, without `pauses`: where each is and how long; `title` says how busy."""
 
     experiment_id: str
     numbers: NDArray[np.int64]
@@ -29,9 +30,32 @@ class Spans:
     num_slots: int
     unit: str
     title: str
+    pauses: list[tuple[float, str]]
+
+    @property
+    def axis(self) -> str:
+        left_out = ", pauses left out" if self.pauses else ""
+        return f"time since the first start ({self.unit}{left_out})"
 
 
-def spans_of(subject: Subject, source: Source) -> Spans | None:
+def spans_of(subject: Subject) -> list[Spans]:
+    """Those of each experiment of which a trial has started, all in one unit."""
+    found = [spans for source in subject.loaded.sources if (spans := _in_seconds(subject, source)) is not None]
+    longest = max((float(spans.ended.max()) for spans in found), default=0.0)
+    scale, unit = next(((scale, unit) for least, scale, unit in _UNITS if longest >= least), (1.0, "s"))
+    return [
+        replace(
+            spans,
+            started=spans.started / scale,
+            ended=spans.ended / scale,
+            unit=unit,
+            pauses=[(at / scale, length) for at, length in spans.pauses],
+        )
+        for spans in found
+    ]
+
+
+def _in_seconds(subject: Subject, source: Source) -> Spans | None:
     """None where no trial has started. What has no end runs until now, or to the last sign of a dead scheduler."""
     trials = subject.trials[subject.trials[EXPERIMENT] == source.paths.experiment_id]
     started = trials[trials["started"].notna()]
@@ -46,23 +70,29 @@ def spans_of(subject: Subject, source: Source) -> Spans | None:
         last = max(last, pandas.Timestamp.now(tz="UTC").timestamp())
     open_ended = ~np.isfinite(ends)
     ends = np.maximum(np.where(open_ended, last, ends), begins)
+    origin = begins.min()
+    found = pauses(begins - origin, ends - origin)
+    begins, ends = found.cut(begins - origin), found.cut(ends - origin)
     chosen = slots(begins, ends)
     num_slots = int(chosen.max()) + 1
     share = busy_share(begins, ends, num_slots)
-    origin = begins.min()
-    span = ends.max() - origin
-    scale, unit = next(((scale, unit) for least, scale, unit in _UNITS if span >= least), (1.0, "s"))
-    busy = "" if np.isnan(share) else f", busy {share:.0%} of the time"
+    said = [
+        f"{source.paths.experiment_id}: {len(started)} trial{'s' * (len(started) > 1)} "
+        f"in {num_slots} slot{'s' * (num_slots > 1)}",
+        "" if np.isnan(share) else f"busy {share:.0%} of the time",
+        told(found.shown),
+    ]
     return Spans(
         source.paths.experiment_id,
         started["number"].to_numpy(),
         started["state"].tolist(),
-        (begins - origin) / scale,
-        (ends - origin) / scale,
+        begins,
+        ends,
         chosen,
         num_slots,
-        unit,
-        f"{source.paths.experiment_id}: {len(started)} trials in {num_slots} slot{'s' * (num_slots > 1)}{busy}",
+        "s",
+        ", ".join(filter(None, said)),
+        [(at, length(seconds)) for at, seconds in found.shown],
     )
 
 

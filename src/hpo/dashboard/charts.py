@@ -8,6 +8,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
+from hpo.analysis.pauses import pauses
 from hpo.dashboard.columns import Column
 from hpo.dashboard.database import Database
 from hpo.dashboard.query import Query
@@ -137,20 +140,27 @@ def _drawn(row: Row, column: Column) -> Any:
 
 
 def timeline(database: Database, ended: datetime | None) -> dict[str, Any]:
-    """Which trial ran when: the slots are found again from the times, one trial after the other in each."""
+    """Which trial ran when: the slots are found again from the times, one trial after the other in each.
+
+    Times are in seconds since the first start, without `pauses`: where each is drawn, and how long it was.
+    """
     now = (ended or datetime.now(UTC)).timestamp()
     bars = [
         (start, max(start, now if end is None else end), number, state)
         for start, end, number, state in database.rows(_BARS)
     ]
     if not bars:
-        return {"from": 0, "to": 0, "slots": []}
-    since, until = bars[0][0], max(bar[1] for bar in bars)
+        return {"span": 0, "slots": []}
+    since = bars[0][0]
+    begins, ends = np.array([bar[:2] for bar in bars]).T - since
+    found = pauses(begins, ends)
+    shown = zip(found.cut(begins).tolist(), found.cut(ends).tolist(), bars, strict=True)
+    bars = [(start, end, number, state) for start, end, (_, _, number, state) in shown]
     slots = _slots(bars)
-    span = max(until - since, 1e-9)
+    span = max(*(bar[1] for bar in bars), 1e-9)
     busy = sum(bar[1] - bar[0] for bar in bars) / (span * len(slots))
     joined = [_joined(slot, span / max(_MIN_BARS, _MAX_BARS // len(slots))) for slot in slots]
-    return {"from": since, "to": until, "slots": joined, "busy": busy, "total": len(bars)}
+    return {"span": span, "slots": joined, "busy": busy, "total": len(bars), "pauses": found.shown}
 
 
 def _values(database: Database, query: Query, own: str, columns: Sequence[Column]) -> Iterator[Any]:
