@@ -19,6 +19,7 @@ from hpo import frames
 from hpo.config import Direction
 from hpo.errors import ExperimentError
 from hpo.objectives import Objective
+from hpo.pareto import ParetoSet
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths, TrialPaths
 from hpo.records import State, Value
 from hpo.stored import json_of, metrics_of, reading, time_of
@@ -173,8 +174,17 @@ class SavedExperiment:
         if len(objectives) == 1:
             best = self.best_of(trials, objectives[0])
             return [best] if best is not None else []
-        able = [trial for trial in trials if _is_able(trial)]
-        return [trial for trial in able if not any(_dominates(other, trial, objectives) for other in able)]
+        return self.pareto_of(trials, objectives)
+
+    @staticmethod
+    def pareto_of(trials: Sequence[SavedTrial], objectives: Sequence[Objective]) -> list[SavedTrial]:
+        """Those of `trials` that are in the Pareto set of the objectives."""
+        front = ParetoSet(objectives)
+        for trial in trials:
+            if trial.state is State.COMPLETE and trial.is_feasible and trial.values:
+                front.add(trial.number, trial.values)
+        numbers = set(front.numbers)
+        return [trial for trial in trials if trial.number in numbers]
 
     def dataframe(self) -> pandas.DataFrame:
         """One row a trial: number, trial_id, state, `params_<key>`, metrics, is_feasible, times and the rest.
@@ -248,18 +258,6 @@ class SavedExperiment:
             started=time_of(row["started_at"]),
             ended=time_of(row["ended_at"]),
         )
-
-
-def _is_able(trial: SavedTrial) -> bool:
-    is_candidate = trial.state is State.COMPLETE and trial.is_feasible
-    return is_candidate and bool(trial.values) and all(map(math.isfinite, trial.values))
-
-
-def _dominates(one: SavedTrial, other: SavedTrial, objectives: Sequence[Objective]) -> bool:
-    """Whether `one` is at least as good in all objectives, and better in one."""
-    triples = list(zip(objectives, one.values, other.values, strict=True))
-    is_worse = any(objective.is_better(theirs, ours) for objective, ours, theirs in triples)
-    return not is_worse and any(objective.is_better(ours, theirs) for objective, ours, theirs in triples)
 
 
 def _not_there(directory: Path) -> str:

@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
+from hpo.counted import counted
 from hpo.errors import ExperimentError, HpoError
+from hpo.objectives import Objective, spread_name
 from hpo.overrides import encode
 from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.records import COUNTED, State
@@ -57,17 +59,11 @@ def describe(directory: Path) -> str:
     tally = Counter(trial.state for trial in trials)
     lines = [
         f"experiment {experiment.experiment_id}: {said}",
-        f"  {len(trials)} trials{_of_how_many(experiment)}: "
+        f"  {counted(len(trials), 'trial')}{_of_how_many(experiment)}: "
         + (", ".join(f"{count} {of.value}" for of, count in sorted(tally.items())) or "none yet"),
         *(f"  it cannot be continued: {problem}" for problem in _problems(experiment)),
     ]
-    for index, objective in enumerate(experiment.objectives):
-        best = experiment.best_of(trials, objective, index)
-        if best is not None:
-            name = objective.name
-            lines.append(f"  best trial by {name}: {best.trial_id}, {name} = {best.values[index]:.5g}")
-            lines += [f"    {override}" for override in encode(dict(best.params))]
-            lines.append(f"    directory: {best.directory}")
+    lines += _best(experiment, trials)
     lines += _listed("unfinished", [_progress(trial) for trial in trials if not trial.state.is_finished])
     lines += _listed("failed", [f"{each.trial_id}: {each.reason}" for each in trials if each.state is State.FAIL])
     if holder is None:
@@ -144,11 +140,47 @@ def _said(experiment: SavedExperiment, holder: str | None) -> str:
     return f"running: {holder}" if holder is not None else state.value
 
 
-def _total(experiment: SavedExperiment) -> int | None:
+def _best(experiment: SavedExperiment, trials: Sequence[SavedTrial]) -> Iterator[str]:
+    """The best trial by each objective, and of several objectives the Pareto set."""
+    objectives = experiment.objectives
+    is_mean = _configured(experiment, "num_replicates") not in (None, 1)
+    for index, objective in enumerate(objectives):
+        best = experiment.best_of(trials, objective, index)
+        if best is not None:
+            value = _value(best, index, objective, is_mean=is_mean)
+            yield f"  best trial by {objective.name}: {best.trial_id}, {objective.name} = {value}"
+            yield from (f"    {override}" for override in encode(dict(best.params)))
+            yield f"    directory: {best.directory}"
+    front = experiment.pareto_of(trials, objectives) if len(objectives) > 1 else []
+    yield from _listed(
+        f"Pareto set, {counted(len(front), 'trial')}",
+        [
+            f"{each.trial_id}: "
+            + ", ".join(
+                f"{objective.name} = {_value(each, index, objective, is_mean=is_mean)}"
+                for index, objective in enumerate(objectives)
+            )
+            for each in front
+        ],
+    )
+
+
+def _value(trial: SavedTrial, index: int, objective: Objective, *, is_mean: bool) -> str:
+    """The value of an objective, and how far those of the replicates lie apart."""
+    spread = trial.metrics.get(spread_name(objective.name)) if is_mean else None
+    return f"{trial.values[index]:.5g}" + ("" if spread is None else f" ± {spread:.5g}")
+
+
+def _configured(experiment: SavedExperiment, key: str) -> Any:
+    """A value of the run configuration; None where that cannot be read."""
     with suppress(ExperimentError):
-        total: int | None = OmegaConf.select(experiment.config, "total_trials")
-        return total
+        return OmegaConf.select(experiment.config, key)
     return None
+
+
+def _total(experiment: SavedExperiment) -> int | None:
+    total: int | None = _configured(experiment, "total_trials")
+    return total
 
 
 def _of_how_many(experiment: SavedExperiment) -> str:

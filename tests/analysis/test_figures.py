@@ -257,7 +257,7 @@ def test_a_default_of_zero_is_not_on_a_logarithmic_axis_and_that_is_said(quadrat
 
     assert panel.get_xscale() == "log"
     assert len(points(panel)) == 10
-    assert "10 trials with 0 or less are not on the logarithmic axis" in panel.get_title()
+    assert "10 trials with 0 or less not on the logarithmic axis" in panel.get_title()
 
 
 def test_the_state_of_a_curve_is_that_of_its_trial(quadratic: Quadratic) -> None:

@@ -205,7 +205,7 @@ UNUSUAL: dict[str, tuple[Sequence[Trial], str]] = {
     ),
     "infeasible": (
         [Trial({"task.x": float(i)}, {"loss": float(i)}, is_feasible=False) for i in range(4)],
-        "4 trials break a soft constraint",
+        "soft constraints broken by 4 trials",
     ),
     "other metrics": (
         [Trial({"task.x": float(i)}, {"loss": float(i), "val_a": math.nan, "b": i % 3}) for i in range(12)],
@@ -358,5 +358,5 @@ def test_what_a_library_cannot_draw_is_said_and_costs_no_other_figure(
     monkeypatch.setattr(all_figures, "draw_history", broken)
     done = hpo.analysis.analyse(paths.root)
 
-    assert "no figure history: could not be drawn: ZeroDivisionError: planted" in done.notes
+    assert "No figure history: could not be drawn: ZeroDivisionError: planted" in done.notes
     assert (done.directory / "timeline.png").is_file()

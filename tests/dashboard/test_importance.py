@@ -29,7 +29,8 @@ def test_another_look_waits_for_enough_new_trials_while_they_come_and_for_none_a
 def test_too_few_trials_and_experiments_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     paths = ExperimentPaths.of(make_experiment(tmp_path, 4, num_directories=0))
 
-    assert "too few for importances: at least 8" in importance_of(paths.root, 0).told
+    told = importance_of(paths.root, 0).told
+    assert told == "Too few for importances: 3 complete trials, at least 8 are needed."
     paths.state_db.write_text("junk", encoding="utf-8")
     assert not importance_of(paths.root, 0).shares
     assert importance_of(tmp_path / "experiment_none", 0).told.startswith("None is found: ")

@@ -229,9 +229,9 @@ def test_a_search_is_followed_to_its_end(search: Callable[[], tuple[subprocess.P
     process, directory = search()
     command = [sys.executable, "-m", "hpo.status", str(directory), "--watch", "0.05"]
     with terminal(command) as there:
-        there.until(lambda screen: "2 running" in screen.text and "score 1" in screen.text)
+        there.until(lambda screen: "2 running" in screen.text and screen.text.count("1/2") == 2)
         assert there.screen.text.count("experiment mine") == 1
-        assert there.screen.text.count("1/2") == 2
+        assert "score 1" in there.screen.text
         (directory.parents[1] / "go").touch()
         there.until_shown("4 COMPLETE")
         assert there.end() == 0

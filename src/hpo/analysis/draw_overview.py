@@ -14,9 +14,10 @@ from hpo.analysis.importance import interactions
 from hpo.analysis.loading import EXPERIMENT
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.pareto import on_front
-from hpo.analysis.study import quiet, searched, study_of, thinned
+from hpo.analysis.study import quiet, searched, study_of, thinned, thinning
 from hpo.analysis.subject import Subject, is_min
 from hpo.analysis.trend import is_skewed
+from hpo.counted import counted
 from hpo.frames import column_of
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def draw_parallel(subject: Subject, ordered: list[Parameter]) -> Figure | str:
         plot_parallel_coordinate(study, names, target=_first_value, target_name=label)
         figure = figures()
         panel = figure.axes[0]
-        panel.set_title(_thinned_title("parallel coordinates", len(subject.complete), MAX_LINES), fontsize=10)
+        panel.set_title(thinning(len(subject.complete), MAX_LINES), fontsize=10)
         _tidy_parallel(figure, panel)
         for lines in panel.collections:
             lines.set_cmap("viridis" if is_min(subject.first) else "viridis_r")
@@ -128,7 +129,7 @@ def _tidy_parallel(figure: Figure, panel: Axes) -> None:
 
 
 def draw_contour(subject: Subject, ordered: list[Parameter]) -> Figure | str:
-    """Optuna's contour of the two most important parameters."""
+    """Optuna's contour of the two most important parameters, of the first two without importances."""
     from optuna.visualization.matplotlib import plot_contour
 
     frame = thinned(subject.complete, MAX_CONTOUR)
@@ -137,14 +138,14 @@ def draw_contour(subject: Subject, ordered: list[Parameter]) -> Figure | str:
     if len(names) < 2:
         return "fewer than two parameters vary"
     if len(frame) < 4:
-        return f"{len(frame)} complete trials are too few for a contour"
+        return f"too few for a contour: {counted(len(frame), 'complete trial')}"
     label = subject.names.of_metric(subject.first.name)
     with _of_pyplot(6.5, 4.8) as figures:
         plot_contour(study, names, target=_first_value, target_name=label)
         figure = figures()
         panel = figure.axes[0]
-        panel.set_title(_thinned_title(f"{label} over the two most important", len(subject.complete), MAX_CONTOUR))
-        panel.title.set_fontsize(10)
+        said = [f"{label} over {' and '.join(names)}", thinning(len(subject.complete), MAX_CONTOUR)]
+        panel.set_title("\n".join(filter(None, said)), fontsize=10)
         for shapes in panel.collections:
             if shapes.get_array() is not None:
                 shapes.set_cmap("viridis" if is_min(subject.first) else "viridis_r")
@@ -167,7 +168,7 @@ def draw_pareto(subject: Subject) -> Figure | str:
     for panel, (i, j) in zip(axes, pairs, strict=True):
         for chosen, color, size, label in (
             (~is_front, canvas.GREY, 14, "other trials"),
-            (is_front, canvas.RED, 40, f"Pareto front ({int(is_front.sum())} trials)"),
+            (is_front, canvas.RED, 40, f"Pareto front ({counted(int(is_front.sum()), 'trial')})"),
         ):
             seaborn.scatterplot(
                 x=values[chosen, i],
@@ -215,10 +216,6 @@ def _varying(study: Any, subject: Subject, ordered: Sequence[Parameter]) -> list
 
 def _first_value(trial: Any) -> float:
     return float(trial.values[0])
-
-
-def _thinned_title(title: str, num: int, most: int) -> str:
-    return f"{title} ({most} of {num} trials)" if num > most else title
 
 
 @contextmanager

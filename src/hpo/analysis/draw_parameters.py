@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from hpo.analysis import canvas
 from hpo.analysis.levels import choices_of, labels_of
 from hpo.analysis.parameters import Parameter
-from hpo.analysis.study import thinned
+from hpo.analysis.study import thinned, thinning
 from hpo.analysis.subject import Subject, values_of
 from hpo.analysis.trend import fit, is_skewed
+from hpo.counted import counted
 
 if TYPE_CHECKING:
     import pandas
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_CHOICES = 20
 _MIN_FOR_VIOLIN = 5
+_MAX_DOTS = canvas.MAX_POINTS // 2
 
 
 def draw_parameter(subject: Subject, parameter: Parameter) -> Figure | str:
@@ -50,7 +53,7 @@ def on_axis(frame: pandas.DataFrame, parameter: Parameter) -> tuple[pandas.DataF
     values = values_of(frame, parameter).to_numpy(dtype=float)
     can = np.isfinite(values) & ((values > 0) | (not parameter.is_log))
     num = int((~can & np.isfinite(values)).sum())
-    return frame[can], f"{num} trials with 0 or less are not on the logarithmic axis" if num else ""
+    return frame[can], f"{counted(num, 'trial')} with 0 or less not on the logarithmic axis" if num else ""
 
 
 def _draw_numerical(
@@ -80,13 +83,13 @@ def _draw_numerical(
         rasterized=canvas.is_dense(len(shown)),
     )
     trend = fit(values, metrics, is_log=is_log, is_log_metric=is_log_metric)
-    told = [said] if said else []
+    told = list(filter(None, (thinning(len(frame), canvas.MAX_POINTS), said)))
     if isinstance(trend, str):
         told.append(f"no trend: {trend}")
     else:
         axes.plot(trend.x, trend.y, color=canvas.RED, linewidth=2, label="trend")
         axes.fill_between(trend.x, trend.low, trend.high, color=canvas.RED, alpha=0.2, linewidth=0)
-    axes.set_title("; ".join(told), fontsize=8, fontweight="normal", color="#555555")
+    _say(axes, told)
     limits = None if is_log_metric else canvas.limits_of(metrics)
     if limits is not None:
         _say_beyond(axes, metrics, limits)
@@ -99,9 +102,10 @@ def _draw_categorical(axes: Axes, frame: pandas.DataFrame, parameter: Parameter,
     labels = labels_of(frame, parameter)
     choices = choices_of(parameter, labels)
     counts = labels.value_counts()
+    told = []
     if len(choices) > MAX_CHOICES:
         kept = set(counts.index[:MAX_CHOICES])
-        axes.set_title(f"the {MAX_CHOICES} commonest of {len(choices)} choices", fontsize=8, fontweight="normal")
+        told.append(f"the {MAX_CHOICES} commonest of {len(choices)} choices")
         choices = [choice for choice in choices if choice in kept]
     is_log = is_skewed(frame[metric])
     metrics = frame[metric].to_numpy(dtype=float)
@@ -133,8 +137,10 @@ def _draw_categorical(axes: Axes, frame: pandas.DataFrame, parameter: Parameter,
             alpha=0.45,
         )
     known = np.flatnonzero(~np.isnan(position))
-    if len(known) > canvas.MAX_POINTS // 2:
-        known = np.random.default_rng(0).choice(known, canvas.MAX_POINTS // 2, replace=False)
+    if len(known) > _MAX_DOTS:
+        told.append(f"dots: {thinning(len(known), _MAX_DOTS)}")
+        known = np.random.default_rng(0).choice(known, _MAX_DOTS, replace=False)
+    _say(axes, told)
     seaborn.stripplot(
         x=position[known].astype(int),
         y=metrics[known],
@@ -151,6 +157,10 @@ def _draw_categorical(axes: Axes, frame: pandas.DataFrame, parameter: Parameter,
     if limits is not None:
         _say_beyond(axes, metrics, limits)
     canvas.set_choices(axes, choices, [int(counts.get(choice, 0)) for choice in choices])
+
+
+def _say(axes: Axes, told: Sequence[str]) -> None:
+    axes.set_title("; ".join(told), fontsize=8, fontweight="normal", color="#555555")
 
 
 def _say_beyond(axes: Axes, metrics: np.ndarray, limits: tuple[float, float]) -> None:

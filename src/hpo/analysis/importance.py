@@ -12,6 +12,7 @@ from hpo.analysis.levels import choices_of, labels_of
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.study import quiet, searched, study_of, thinned
 from hpo.analysis.subject import Subject, values_of
+from hpo.counted import counted
 from hpo.frames import column_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ MIN_TRIALS = 8
 MAX_TRIALS = 3000
 _MAX_PARAMETERS = 8
 _MAX_CHOICES = 8
+_ALL_ALIKE = "all complete trials have the same value"
 
 
 def importances(study: optuna.Study, objective: int = 0) -> dict[str, float] | str:
@@ -32,9 +34,11 @@ def importances(study: optuna.Study, objective: int = 0) -> dict[str, float] | s
     trials = study.get_trials(deepcopy=False)
     values = [trial.values[objective] for trial in trials if trial.values is not None]
     if len(values) < MIN_TRIALS:
-        return f"{len(values)} complete trials are too few for importances: at least {MIN_TRIALS}"
+        return (
+            f"too few for importances: {counted(len(values), 'complete trial')}, at least {MIN_TRIALS} are needed"
+        )
     if len(set(values)) < 2:
-        return "all complete trials have the same value"
+        return _ALL_ALIKE
     if not any(trial.params for trial in trials):
         return "no parameter varies"
     # the evaluator takes a low target for a good one, whatever the study's direction
@@ -72,8 +76,12 @@ def interactions(subject: Subject, ordered: list[Parameter]) -> tuple[list[Param
         return "there is no pair of parameters"
     frame = thinned(subject.complete, MAX_TRIALS)
     y = frame[column_of(subject.first.name)].to_numpy(dtype=float)
-    if len(frame) < MIN_TRIALS or y.std() == 0:
-        return f"{len(frame)} complete trials are too few, or all have the same value"
+    if len(frame) < MIN_TRIALS:
+        return (
+            f"too few for interactions: {counted(len(frame), 'complete trial')}, at least {MIN_TRIALS} are needed"
+        )
+    if y.std() == 0:
+        return _ALL_ALIKE
     # ranks: one trial that diverged is not to decide
     y = np.argsort(np.argsort(y)).astype(float)
     terms = [_terms(frame, each) for each in parameters]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hpo.counted import counted
+
 # a pause is longer than this part of all the time in which trials ran, and is drawn as wide as that part of it
 _LEAST, _DRAWN = 0.5, 0.03
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
@@ -25,7 +27,8 @@ class Pauses:
         """Times in seconds since the first start, without what the pauses before them are too long by."""
         moments = np.asarray(times, dtype=np.float64)
         too_long = np.concatenate([[0.0], np.cumsum(self.ends - self.begins - self.drawn_s)])
-        return moments - too_long[np.searchsorted(self.ends, moments, side="right")]
+        shifted: NDArray[np.float64] = moments - too_long[np.searchsorted(self.ends, moments, side="right")]
+        return shifted
 
     @property
     def shown(self) -> list[tuple[float, float]]:
@@ -52,9 +55,8 @@ def told(shown: Sequence[tuple[float, float]]) -> str:
     """How many pauses there are and how long they are together; empty without one."""
     if not shown:
         return ""
-    return f"{len(shown)} pause{'s' * (len(shown) > 1)} of {'together ' * (len(shown) > 1)}" + length(
-        sum(each for _, each in shown)
-    )
+    whole = length(sum(each for _, each in shown))
+    return f"{counted(len(shown), 'pause')} of {'together ' * (len(shown) > 1)}{whole}"
 
 
 def length(seconds: float) -> str:

@@ -14,7 +14,7 @@ from hpo.analysis.history import best_so_far
 from hpo.analysis.loading import EXPERIMENT
 from hpo.analysis.plotly_common import HEIGHT, MAX_POINTS, escaped, sized
 from hpo.analysis.spans import spans_of
-from hpo.analysis.study import thinned
+from hpo.analysis.study import thinned, thinning
 from hpo.analysis.subject import Subject, is_min
 from hpo.analysis.trend import is_skewed
 from hpo.frames import column_of
@@ -66,7 +66,10 @@ def history(subject: Subject) -> Any:
             col=1,
         )
     figure.update_xaxes(title_text="trial number", row=rows, col=1)
-    return sized(figure, max(HEIGHT, 300 * rows))
+    counts = subject.complete[EXPERIMENT].value_counts()
+    said = {experiment_id: thinning(num, MAX_POINTS) for experiment_id, num in counts.items()}
+    told = [f"{of}: {text}" if subject.is_several else text for of, text in said.items() if text]
+    return sized(figure, max(HEIGHT, 300 * rows), *told)
 
 
 def learning_curves(subject: Subject) -> Any:
@@ -173,8 +176,8 @@ def timeline(subject: Subject) -> Any:
     figure.update_yaxes(autorange="reversed", categoryorder="category ascending")
     figure.update_xaxes(title_text=found[0].axis)
     if len(found) == 1:
-        for at, length in found[0].pauses:
-            figure.add_vline(at, line={"color": canvas.GREY, "width": 1, "dash": "dot"}, annotation_text=length)
+        for at, told in found[0].pauses:
+            figure.add_vline(at, line={"color": canvas.GREY, "width": 1, "dash": "dot"}, annotation_text=told)
     num_rows = sum(spans.num_slots for spans in found)
     said = [spans.title for spans in found]
     if any(len(spans.states) > _MAX_BARS for spans in found):

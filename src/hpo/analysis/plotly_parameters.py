@@ -11,9 +11,11 @@ from hpo.analysis.draw_parameters import MAX_CHOICES, finite, on_axis
 from hpo.analysis.levels import choices_of, labels_of
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.plotly_common import COLORS, MAX_POINTS, escaped, sized
-from hpo.analysis.study import thinned
+from hpo.analysis.study import thinned, thinning
 from hpo.analysis.subject import Subject, values_of
 from hpo.analysis.trend import fit, is_skewed
+
+_MAX_OF_CHOICE = MAX_POINTS // 5
 
 
 def parameter_plot(subject: Subject, parameter: Parameter) -> Any:
@@ -24,26 +26,28 @@ def parameter_plot(subject: Subject, parameter: Parameter) -> Any:
     columns = min(2, len(subject.metrics))
     rows = -(-len(subject.metrics) // columns)
     figure = make_subplots(rows=rows, cols=columns)
+    said: list[str] = []
     for index, metric in enumerate(subject.metrics):
         place = {"row": index // columns + 1, "col": index % columns + 1}
         frame = finite(subject.complete, metric)
         is_log_metric = is_skewed(frame[metric])
         if parameter.is_numerical:
-            _add_scatter(figure, frame, parameter, metric, is_log_metric, place)
+            said += _add_scatter(figure, frame, parameter, metric, is_log_metric, place)
         else:
-            _add_violins(figure, frame, parameter, metric, place)
+            said += _add_violins(figure, frame, parameter, metric, place)
         figure.update_yaxes(
             title_text=escaped(subject.names.of_metric(metric)), type="log" if is_log_metric else "linear", **place
         )
         figure.update_xaxes(title_text=escaped(subject.names.of_parameter(parameter.key)), **place)
     figure.update_layout(showlegend=False)
-    return sized(figure, 340 * rows)
+    return sized(figure, 340 * rows, *dict.fromkeys(said))
 
 
 def _add_scatter(
     figure: Any, frame: Any, parameter: Parameter, metric: str, is_log_metric: bool, place: dict[str, int]
-) -> None:
-    frame, _ = on_axis(frame, parameter)
+) -> list[str]:
+    """Adds the points and their trend; what is to be said of them."""
+    frame, left_out = on_axis(frame, parameter)
     values = values_of(frame, parameter).to_numpy(dtype=float)
     is_log = parameter.is_log
     shown = thinned(frame.assign(shown=values), MAX_POINTS)
@@ -70,12 +74,19 @@ def _add_scatter(
                 **place,
             )
     figure.update_xaxes(type="log" if is_log else "linear", **place)
+    return list(filter(None, (thinning(len(frame), MAX_POINTS), left_out)))
 
 
-def _add_violins(figure: Any, frame: Any, parameter: Parameter, metric: str, place: dict[str, int]) -> None:
+def _add_violins(figure: Any, frame: Any, parameter: Parameter, metric: str, place: dict[str, int]) -> list[str]:
+    """Adds the violins with their points; what is to be said of them."""
     labels = labels_of(frame, parameter)
-    for index, choice in enumerate(choices_of(parameter, labels)[:MAX_CHOICES]):
-        chosen = thinned(frame[labels == choice], MAX_POINTS // 5)
+    choices = choices_of(parameter, labels)
+    said = [f"the first {MAX_CHOICES} of {len(choices)} choices"] if len(choices) > MAX_CHOICES else []
+    for index, choice in enumerate(choices[:MAX_CHOICES]):
+        of_choice = frame[labels == choice]
+        chosen = thinned(of_choice, _MAX_OF_CHOICE)
+        if len(of_choice) > _MAX_OF_CHOICE:
+            said.append(f"{choice}: {thinning(len(of_choice), _MAX_OF_CHOICE)}")
         figure.add_violin(
             y=chosen[metric].tolist(),
             name=escaped(choice),
@@ -89,3 +100,4 @@ def _add_violins(figure: Any, frame: Any, parameter: Parameter, metric: str, pla
             **place,
         )
     figure.update_xaxes(type="category", **place)
+    return said

@@ -18,12 +18,15 @@ from hpo.analysis.parameters import Parameter
 from hpo.analysis.plotly_common import HEIGHT, MAX_POINTS, escaped, sized
 from hpo.analysis.plotly_course import history, learning_curves, timeline
 from hpo.analysis.plotly_parameters import parameter_plot
-from hpo.analysis.study import quiet, study_of, thinned
+from hpo.analysis.study import quiet, study_of, thinned, thinning
 from hpo.analysis.subject import Subject, is_min
 from hpo.analysis.trend import is_skewed
+from hpo.counted import counted
 from hpo.frames import column_of
 
 _MAX_LINES = 300
+# without and with importances
+_CONTOUR = ("Contour of two parameters", "Contour of the two most important parameters")
 
 
 def plots(subject: Subject, weights: Weights) -> Iterator[tuple[str, Any]]:
@@ -33,7 +36,7 @@ def plots(subject: Subject, weights: Weights) -> Iterator[tuple[str, Any]]:
         "Learning curves": lambda: learning_curves(subject),
         "Parameter importance": lambda: _importance(subject, weights.shares),
         "Interactions of parameters": lambda: _interactions(subject, weights.ordered),
-        "Contour of the two most important parameters": lambda: _contour(subject, weights.ordered),
+        _CONTOUR[isinstance(weights.shares[0], dict)]: lambda: _contour(subject, weights.ordered),
         "Parallel coordinates": lambda: _parallel(subject, weights.ordered),
         "Timeline of the slots": lambda: timeline(subject),
     }
@@ -110,7 +113,7 @@ def _contour(subject: Subject, ordered: list[Parameter]) -> Any:
     figure.update_traces(
         colorscale="Viridis", reversescale=not is_min(subject.first), selector={"type": "contour"}
     )
-    return sized(figure, 520, _thinned(len(subject.complete), MAX_CONTOUR))
+    return sized(figure, 520, thinning(len(subject.complete), MAX_CONTOUR))
 
 
 def _parallel(subject: Subject, ordered: list[Parameter]) -> Any:
@@ -122,7 +125,7 @@ def _parallel(subject: Subject, ordered: list[Parameter]) -> Any:
         return "no parameter varies"
     with quiet():
         figure = plot_parallel_coordinate(study, names, target=_first, target_name=escaped(_label(subject)))
-    return sized(figure, 520, _thinned(len(subject.complete), _MAX_LINES))
+    return sized(figure, 520, thinning(len(subject.complete), _MAX_LINES))
 
 
 def _pareto(subject: Subject) -> Any:
@@ -141,7 +144,7 @@ def _pareto(subject: Subject) -> Any:
         place = {"row": index // across + 1, "col": index % across + 1}
         for frame, name, color, size in (
             (others, "other trials", canvas.GREY, 5),
-            (front, f"Pareto front ({len(front)} trials)", canvas.RED, 9),
+            (front, f"Pareto front ({counted(len(front), 'trial')})", canvas.RED, 9),
         ):
             figure.add_scatter(
                 x=frame[columns[i]].tolist(),
@@ -162,7 +165,7 @@ def _pareto(subject: Subject) -> Any:
                 type="log" if is_log else "linear",
                 **place,
             )
-    return sized(figure, max(HEIGHT, 360 * rows))
+    return sized(figure, max(HEIGHT, 360 * rows), thinning(len(subject.complete[~is_front]), MAX_POINTS))
 
 
 def _varying(study: Any, subject: Subject, ordered: Sequence[Parameter]) -> list[str]:
@@ -177,7 +180,3 @@ def _first(trial: Any) -> float:
 
 def _label(subject: Subject) -> str:
     return subject.names.of_metric(subject.first.name)
-
-
-def _thinned(num: int, most: int) -> str:
-    return f"{most} of {num} trials, drawn at random" if num > most else ""

@@ -14,6 +14,7 @@ from hpo.analysis.plotly_common import SAID
 from hpo.analysis.plots import plots
 from hpo.analysis.subject import Subject
 from hpo.analysis.tables import ablation_table, best, data, overview, paragraph, trial_data
+from hpo.counted import counted
 
 _RESOURCES = files("hpo.analysis")
 
@@ -39,7 +40,7 @@ def report_of(subject: Subject, weights: Weights, notes: Sequence[str]) -> str:
     name = subject.loaded.sources[0].config.get("name")
     return Template(_text("page.html")).substitute(
         title=html.escape(f"Experiment {experiments}" + (f" ({name})" if name else "")),
-        subtitle=html.escape(f"{len(subject.trials)} trials, {len(subject.complete)} of them compared"),
+        subtitle=html.escape(f"{counted(len(subject.trials), 'trial')}, {len(subject.complete)} of them compared"),
         style=_text("page.css"),
         navigation=" ".join(links),
         sections="\n".join(parts),

@@ -51,7 +51,7 @@ def analyse(
         weights = Weights.of(subject)
         for name, figure in figures(subject, weights):
             if isinstance(figure, str):
-                notes.append(f"no figure {name}: {figure}")
+                notes.append(f"No figure {name}: {figure}")
                 continue
             with canvas.drawing():
                 written += canvas.write(figure, paths, name)

@@ -13,6 +13,7 @@ from hpo.analysis.loading import EXPERIMENT, Source
 from hpo.analysis.pauses import length, pauses, told
 from hpo.analysis.subject import Subject
 from hpo.analysis.timeline import busy_share, slots
+from hpo.counted import counted
 
 _UNITS = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "h"), (120.0, 60.0, "min"))
 
@@ -77,8 +78,7 @@ def _in_seconds(subject: Subject, source: Source) -> Spans | None:
     num_slots = int(chosen.max()) + 1
     share = busy_share(begins, ends, num_slots)
     said = [
-        f"{source.paths.experiment_id}: {len(started)} trial{'s' * (len(started) > 1)} "
-        f"in {num_slots} slot{'s' * (num_slots > 1)}",
+        f"{source.paths.experiment_id}: {counted(len(started), 'trial')} in {counted(num_slots, 'slot')}",
         "" if np.isnan(share) else f"busy {share:.0%} of the time",
         told(found.shown),
     ]

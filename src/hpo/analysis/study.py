@@ -29,6 +29,11 @@ def thinned(frame: pandas.DataFrame, count: int) -> pandas.DataFrame:
     return frame.iloc[np.sort(chosen)]
 
 
+def thinning(num: int, most: int) -> str:
+    """What a figure says that draws at most so many trials; empty where it draws all."""
+    return f"{most} of {num} trials, drawn at random" if num > most else ""
+
+
 def study_of(subject: Subject, frame: pandas.DataFrame, spelled: Callable[[str], str] = str) -> optuna.Study:
     """The trials of `frame`, with parameters and choices by the names that are shown, as `spelled` writes them.
 

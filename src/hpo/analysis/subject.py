@@ -14,6 +14,7 @@ from hpo.analysis.design import Design, design_of
 from hpo.analysis.loading import EXPERIMENT, Loaded
 from hpo.analysis.parameters import Parameter
 from hpo.config import Direction
+from hpo.counted import counted
 from hpo.errors import ExperimentError
 from hpo.frames import PARAMS, column_of
 from hpo.objectives import PROGRESS, Objective, spread_name
@@ -144,20 +145,18 @@ def _objectives(loaded: Loaded) -> tuple[tuple[Objective, ...], list[str]]:
 def _left_out(trials: pandas.DataFrame, num_not_finite: int, objectives: Sequence[Objective]) -> list[str]:
     counts = Counter(trials["state"])
     notes = [
-        f"{counts[state.value]} trial{'s' * (counts[state.value] > 1)} {state.value}: not compared"
+        f"{counted(counts[state.value], 'trial')} {state.value}: not compared"
         for state in State
         if counts[state.value] and state is not State.COMPLETE
     ]
     if num_not_finite:
         told = " or ".join(each.name for each in objectives)
-        notes.append(
-            f"{num_not_finite} complete trial{'s' * (num_not_finite > 1)} without a finite {told}: not compared"
-        )
+        notes.append(f"{counted(num_not_finite, 'complete trial')} without a finite {told}: not compared")
     if not counts[State.COMPLETE.value] - num_not_finite:
         notes.append("no trial is complete with a finite objective: there is nothing to compare")
     num_broken = int((~trials["is_feasible"].astype(bool)).sum())
     if num_broken:
-        notes.append(f"{num_broken} trials break a soft constraint: compared, and never the best")
+        notes.append(f"soft constraints broken by {counted(num_broken, 'trial')}: compared, and never the best")
     return notes
 
 

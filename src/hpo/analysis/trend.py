@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hpo.analysis.history import Floats
+from hpo.counted import counted
 
 _NUM_POINTS = 80
 _NUM_RESAMPLES = 200
@@ -50,7 +51,7 @@ def fit(x: ArrayLike, y: ArrayLike, *, is_log: bool = False, is_log_metric: bool
     if num_different < 2:
         return "its value is the same in all trials" if len(xs) else "no trial has both"
     if len(xs) < _MIN_VALUES or num_different < 3:
-        return f"{len(xs)} trials with {num_different} different values are too few for a trend"
+        return f"{counted(len(xs), 'trial')} with {num_different} different values are too few for one"
     rng = np.random.default_rng(0)
     if len(xs) > _MAX_FITTED:
         chosen = rng.choice(len(xs), _MAX_FITTED, replace=False)

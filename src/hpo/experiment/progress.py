@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hpo.config import Direction
-from hpo.experiment.pareto import ParetoSet
+from hpo.counted import counted
 from hpo.objectives import Objective, spread_name
 from hpo.overrides import encode
+from hpo.pareto import ParetoSet
 from hpo.paths import ExperimentPaths
 from hpo.progress.snapshot import Best, Standing
 from hpo.records import DataSource, Ended, ReplicateEnded, Resumed, Started, State, TrialSpec, Value
@@ -216,7 +217,7 @@ class Progress:
             values = [self._shown_value(number, objective) for objective in self._objectives]
             rows.append((self.trial_id(number), *values, _spelled(self.params(number))))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-        lines = [f"Pareto set: {len(numbers)} trial{'s' * (len(numbers) > 1)}"]
+        lines = [f"Pareto set: {counted(len(numbers), 'trial')}"]
         for row in rows:
             cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
             lines.append(f"  {'  '.join((*cells, row[-1]))}")

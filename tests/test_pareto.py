@@ -4,8 +4,8 @@ import math
 import random
 
 from hpo.config import Direction
-from hpo.experiment.pareto import ParetoSet
 from hpo.objectives import Objective
+from hpo.pareto import ParetoSet
 
 LOSS = Objective("val_loss", Direction.min)
 ACCURACY = Objective("val_accuracy", Direction.max)
