@@ -231,6 +231,10 @@ def test_a_text_is_looked_for_in_names_parameters_and_errors(get: Get, trials: l
         {"where": "number=1 OR 1=1"},
         {"where": "1=1"},
         {"state": "x' OR '1'='1"},
+        {"column": "metrics.none_such"},
+        {"objective": "none_such"},
+        {"curve": "none_such"},
+        {"trial": "first"},
     ],
 )
 def test_a_name_that_is_none_is_left_out_and_told(get: Get, query: dict[str, str]) -> None:
@@ -348,6 +352,15 @@ def test_trials_stand_side_by_side_and_what_differs_is_marked(get: Get, trials: 
     assert "differs" in page.attributes("tr", "class")
     assert any(link.startswith(f"{BASE}/compare?trial=5&trial=4") for link in page.links)
     assert "Choose two trials or more" in Page(get(f"{BASE}/compare").text).text
+    assert "There is no trial" not in page.text
+
+
+def test_a_comparison_says_which_trials_there_are_not(get: Get) -> None:
+    page = Page(get(f"{BASE}/compare", trial=[5, 77777, 3, 66666, "x"]).text)
+
+    assert "There is no trial 66666, 77777 here." in page.text
+    assert "There is nothing here by the name in the trial x" in page.text
+    assert any(link.startswith(f"{BASE}/trials/5") for link in page.links)
 
 
 # ----------------------------------------------------------------------------------------- charts

@@ -136,6 +136,7 @@ class Pages:
         return {
             "query": asked.query,
             "rows": rows,
+            "missing": sorted({*asked.query.chosen} - {row.number for row in rows}),
             "columns": columns,
             "differing": differing(rows, columns),
             "max_chosen": MAX_CHOSEN,

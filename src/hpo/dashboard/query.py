@@ -91,7 +91,13 @@ class Query:
         if sort is None:
             ignored.append(f"the order by {given['sort']}")
         asked = [columns.by_id[name] for name in given.getlist("column") if name in columns.by_id]
-        chosen = dict.fromkeys(_whole(text, -1) for text in given.getlist("trial"))
+        ignored += [f"the column {name}" for name in given.getlist("column") if name not in columns.by_id]
+        others = {name: given[name] for name in OTHERS if given.get(name)}
+        for name, known in (("objective", objectives), ("curve", [column.key for column in columns.metrics])):
+            if others.get(name) not in (None, *known):
+                ignored.append(f"the {name} {others.pop(name)}")
+        trials = {text: _whole(text, -1) for text in given.getlist("trial")}
+        ignored += [f"the trial {text}" for text, number in trials.items() if number < 0]
         return cls(
             columns,
             sort=sort or columns.by_id["number"],
@@ -103,8 +109,8 @@ class Query:
             is_descending=given.get("order") == "desc",
             page=max(1, _whole(given.get("page", ""), 1)),
             size=_size(given.get("size", "")),
-            chosen=tuple(number for number in chosen if number >= 0)[:MAX_CHOSEN],
-            others={name: given[name] for name in OTHERS if given.get(name)},
+            chosen=tuple(number for number in dict.fromkeys(trials.values()) if number >= 0)[:MAX_CHOSEN],
+            others=others,
             ignored=tuple(ignored),
         )
 
