@@ -47,7 +47,7 @@ ALLOWED = {
 ALLOWED_LATE = {
     "hpo.command": {"hpo.search.single", "hpo.trial.attempt"},
     "hpo.resolvers": {"hpo.experiment"},
-    "hpo.status": {"hpo.experiment.lock", "hpo.experiment.retrain", "hpo.progress"},
+    "hpo.status": {"hpo.experiment.lock", "hpo.progress"},
 }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.errors import ExperimentError, HpoError
+from hpo.overrides import encode_value
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
 from hpo.stored import reading
 
@@ -40,7 +41,7 @@ def resumed_arguments(directory: Path, overrides: Sequence[str]) -> tuple[list[s
     kept = [
         argument for argument in launch["arguments"] if argument.startswith("-") or _key(argument) not in replaced
     ]
-    here = [f"experiment_dir={_quoted(str(paths.experiment_dir))}", f"experiment_id={paths.experiment_id}"]
+    here = [f"experiment_dir={encode_value(str(paths.experiment_dir))}", f"experiment_id={paths.experiment_id}"]
     return [*kept, *overrides, *here, "resume=true"], Path(launch["working_directory"])
 
 
@@ -86,11 +87,6 @@ def _launch(paths: ExperimentPaths) -> dict[str, Any]:
 
 def _key(override: str) -> str:
     return re.split(r"[=@]", override.lstrip("+~"), maxsplit=1)[0]
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 if __name__ == "__main__":

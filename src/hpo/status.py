@@ -20,6 +20,7 @@ from hpo.overrides import encode
 from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.records import COUNTED, State
 from hpo.saved import SavedExperiment, SavedTrial
+from hpo.shell import resume_command
 from hpo.stored import problem_of_study
 from hpo.terminal import flush, show
 
@@ -38,7 +39,6 @@ _MAX_TRIALS = 20
 def describe(directory: Path) -> str:
     """The experiment in words. Raises ExperimentError where there is none, or it cannot be read."""
     from hpo.experiment.lock import holder_of
-    from hpo.experiment.retrain import resume_command
 
     try:
         experiment = SavedExperiment.open(directory)

@@ -51,7 +51,7 @@ def test_what_has_no_best_trial_names_no_command_for_it(open_one: Open) -> None:
     experiment = open_one()
     end(experiment, 0, State.FAIL)
 
-    assert commands(summary(experiment)) == {}
+    assert commands(summary(experiment)) == {"in a browser": f"python -m hpo.dashboard {experiment.paths.root}"}
 
 
 def test_what_waits_is_to_be_continued(open_one: Open) -> None:

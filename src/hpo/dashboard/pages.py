@@ -20,9 +20,10 @@ from hpo.dashboard.live import answer
 from hpo.dashboard.query import MAX_CHOSEN, OPERATORS, SIZES
 from hpo.dashboard.rendering import Templates
 from hpo.dashboard.store import Store, stamp_of
-from hpo.dashboard.summary import Broken, Summary, resume_command, summary_of
+from hpo.dashboard.summary import Broken, Summary, summary_of
 from hpo.dashboard.table import differing, page_of, rows_of
 from hpo.paths import ExperimentPaths, TrialPaths
+from hpo.shell import resume_command
 
 LOG_BYTES = 64_000
 _MAX_FILES = 200

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from hpo.config import Direction
@@ -20,6 +18,7 @@ from hpo.experiment.lock import holder_of
 from hpo.objectives import DEFAULT, Objective
 from hpo.paths import ExperimentPaths
 from hpo.records import COUNTED, State
+from hpo.shell import resume_command
 from hpo.stored import time_of
 
 _EXPERIMENT = (
@@ -147,10 +146,6 @@ def broken(paths: ExperimentPaths, error: UnreadableError) -> Broken:
     directories = sum(1 for _ in paths.root.glob(f"*/{paths.trial('').metadata.name}"))
     told, holder = str(error), holder_of(paths.lock)
     return Broken(paths.experiment_id, told, error.is_passing, holder, directories, resume_command(paths.root))
-
-
-def resume_command(directory: Path) -> str:
-    return shlex.join(["python", "-m", "hpo.resume", str(directory)])
 
 
 def _read(store: Store, paths: ExperimentPaths) -> Summary:

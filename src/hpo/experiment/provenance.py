@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 from hpo.objectives import Objective
 from hpo.resolved import without_passwords
+from hpo.shell import joined
 
 _PACKAGES = (
     "hpo",
@@ -91,7 +91,7 @@ def collect(devices: list[str]) -> Provenance:
     status = _git("status", "--porcelain") if commit else None
     diff = _git("diff", "HEAD") if status else None
     return Provenance(
-        command_line=without_passwords(shlex.join(_command())),
+        command_line=without_passwords(joined(_command())),
         arguments=without_passwords(sys.argv[1:]),
         working_directory=str(Path.cwd()),
         git_commit=commit.strip() if commit else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from hpo.disk import FULL
 from hpo.errors import DeviceError, DiskError
 from hpo.resolved import without_passwords
 from hpo.search_path import PRIMARY_PATH
+from hpo.shell import joined, resume_command
 
 # what rules the search and no trial; and what each experiment has of its own
 _OF_THE_SEARCH = frozenset(
@@ -92,12 +92,7 @@ class Launch:
         kept = [text for text in overrides if _path(text)[0] not in (*_OF_THE_SEARCH, "hydra")]
         of_hydra = [text for text in self.hydra_overrides if _path(text)[1] not in _OF_A_SWEEP]
         words = ["python", "-m", "hpo", *self.flags, *of_hydra, *kept, f"threads_per_trial={num_threads}"]
-        return str(without_passwords(shlex.join(words)))
-
-
-def resume_command(directory: Path) -> str:
-    """The command that goes on with the experiment in a directory."""
-    return shlex.join(["python", "-m", "hpo.resume", str(directory)])
+        return str(without_passwords(joined(words)))
 
 
 def paused(error: DiskError, directory: Path) -> DiskError:

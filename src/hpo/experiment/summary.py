@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-
 from hpo.experiment.experiment import Experiment
-from hpo.experiment.retrain import resume_command
 from hpo.progress.words import clock
 from hpo.records import State
+from hpo.shell import module_command, resume_command
 
 _SHORT_S = 10.0
 
@@ -27,7 +25,8 @@ def summary(
     lines = [experiment.progress.summary(), f"took {_took(experiment.shown.seconds)}"]
     directory = experiment.paths.root
     if experiment.progress.num_complete:
-        lines += [f"{what}: {_module(module, str(directory))}" for what, module in _VIEWS]
+        lines.append(f"figures and a report: {module_command('hpo.analysis', str(directory))}")
+    lines.append(f"in a browser: {module_command('hpo.dashboard', str(directory))}")
     if experiment.retrain_command is not None:
         lines.append(f"train the best again: {experiment.retrain_command}")
     if not can_resume:
@@ -37,13 +36,6 @@ def summary(
     elif total_trials is not None and experiment.progress.standing().num_done >= total_trials:
         lines.append(f"go on: {resume_command(directory)} total_trials={2 * total_trials}")
     return "\n".join(lines)
-
-
-_VIEWS = (("figures and a report", "hpo.analysis"), ("in a browser", "hpo.dashboard"))
-
-
-def _module(name: str, *arguments: str) -> str:
-    return shlex.join(["python", "-m", name, *arguments])
 
 
 def _took(seconds: float) -> str:
