@@ -19,6 +19,8 @@ from hpo.resources import KEY, Need
 
 log = logging.getLogger(__name__)
 
+# as ray.init spells it
+_HERE = "local"
 _CONNECT_S = 10.0
 # Ray keeps in it what trials never put there
 _STORE_BYTES = 100_000_000
@@ -33,26 +35,35 @@ class Cluster:
         """Raises ConfigError where there is no cluster at the address, or Ray does not take an option."""
         self._autoscales = bool(options["autoscales"])
         self._custom: dict[str, float] = dict(options["resources"])
-        address = options["address"]
-        self.is_own = address is None and not ray.is_initialized()
+        address = options["address"] or os.environ.get("RAY_ADDRESS") or _HERE
+        self.is_own = address == _HERE and not ray.is_initialized()
         self._has_joined = not ray.is_initialized()
         if self._has_joined:
-            self._connect(address, dict(options["init"]), num_cpus)
+            self._connect(address, options["init"] | _of_env(options["runtime_env"]), num_cpus)
+        elif options["runtime_env"]:
+            raise ConfigError(
+                "hydra.launcher.runtime_env: Ray runs in this process already; give it to your ray.init"
+            )
 
-    def _connect(self, address: str | None, init: dict[str, Any], num_cpus: int) -> None:
-        if address is not None:
+    def _connect(self, address: str, init: dict[str, Any], num_cpus: int) -> None:
+        if address != _HERE:
             _check_address(address)
             given: dict[str, Any] = {"address": address}
         else:
-            given = {"num_cpus": num_cpus, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+            given = {
+                "address": _HERE,
+                "num_cpus": num_cpus,
+                "include_dashboard": False,
+                "object_store_memory": _STORE_BYTES,
+            }
         given |= {"log_to_driver": False, "logging_level": logging.ERROR, **init}
         try:
             with _undisturbed():
                 ray.init(**given)
         except Exception as error:
-            where = "Ray does not start here" if address is None else f"Ray does not answer at {address}"
-            told = f" with hydra.launcher.init={init}" if init else ""
-            raise ConfigError(f"{where}{told}: {first_line(error)}") from error
+            where = "Ray does not start" if self.is_own else "Ray cannot be joined"
+            told = "".join(f", {name}={value}" for name, value in init.items())
+            raise ConfigError(f"{where} (hydra.launcher.address={address}{told}): {first_line(error)}") from error
 
     def options(self, need: Need) -> dict[str, Any]:
         """What an actor asks of Ray to run trials of that need."""
@@ -98,6 +109,10 @@ class Cluster:
         self._has_joined = False
 
 
+def _of_env(runtime_env: dict[str, Any]) -> dict[str, Any]:
+    return {"runtime_env": runtime_env} if runtime_env else {}
+
+
 def _check_address(address: str) -> None:
     """Ray itself tries for minutes."""
     if "://" in address:
@@ -105,12 +120,12 @@ def _check_address(address: str) -> None:
             f"hydra.launcher.address={address}: Ray's client is not used; start the search on a node of the "
             "cluster, with auto or the host:port of its head"
         )
-    if address in ("auto", "local"):
+    if address == "auto":
         return
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit():
         raise ConfigError(
-            f"hydra.launcher.address={address} is no address: null starts Ray here, auto joins the cluster of "
+            f"hydra.launcher.address={address} is no address: local starts Ray here, auto joins the cluster of "
             "this machine, host:port the one with that head"
         )
     try:

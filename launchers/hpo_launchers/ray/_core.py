@@ -64,8 +64,7 @@ def open_stream(
         return surroundings_of(context, task_function, config, wants_result=wants_result)
 
     def open_actor(of: Need, wants_results: bool) -> tuple[Any, Any]:
-        asked = cluster.options(of) | ({"runtime_env": runtime_env} if runtime_env else {})
-        actor: Any = ray.remote(Slot).options(max_restarts=0, **asked).remote()
+        actor: Any = ray.remote(Slot).options(max_restarts=0, **cluster.options(of)).remote()
         setup = {
             "versions": versions(),
             "surroundings": surroundings(wants_results),

@@ -16,8 +16,8 @@ class RayLauncherConf:
     # the start. The text is resolved by OmegaConf, to the type
     concurrency: int | None = "${oc.select:concurrent_trials,null}"  # type: ignore[assignment]
 
-    # null starts Ray here, for this search alone; auto joins the cluster that this machine is a node of, and
-    # host:port the one with that head
+    # local starts Ray here, for this search alone; auto joins the cluster that this machine is a node of, and
+    # host:port the one with that head; null is what RAY_ADDRESS says, or else local
     address: str | None = None
 
     # what each trial takes of Ray's custom resources, such as {a100: 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
-def _joined(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def _joined(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from hpo_launchers.ray import plugin
 
     initialize = plugin.RayLauncher.__init__
-    joined = {"address": cluster, "concurrency": 2, "stop_timeout_s": 2.0}
+    joined = {"address": cluster.address, "concurrency": 2, "stop_timeout_s": 2.0}
     monkeypatch.setattr(
         plugin.RayLauncher, "__init__", lambda self, **options: initialize(self, **{**options, **joined})
     )
