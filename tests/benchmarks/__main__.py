@@ -18,6 +18,7 @@ NAMES = (
     "recovery",
     "analysis",
     "dashboard",
+    "ray",
     "slurm",
 )
 

@@ -158,3 +158,8 @@ def say_where_and_wait(_: DictConfig) -> None:
     report(1, **where, **{f"gpu {name}": 1.0 for name in gpus if name})
     while not current_link.get().stop_requested():
         time.sleep(0.001)
+
+
+def return_parent(_: DictConfig) -> int:
+    """The process that trials of a worker are forked from."""
+    return os.getppid()

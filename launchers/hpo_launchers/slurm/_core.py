@@ -11,11 +11,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hpo.errors import ConfigError
-from hpo.records import TrialSpec
-from hpo.resources import NOTHING, Need, is_constant, need_of
+from hpo.resources import NOTHING, is_constant, need_of
 from hpo.search.stream import Stream
 from hpo_launchers import execution
-from hpo_launchers.jobs import Composer, Job
+from hpo_launchers.jobs import Composer
 from hpo_launchers.local._core import bare_stream
 from hpo_launchers.local._preload import modules_for
 from hpo_launchers.slurm._commands import check_commands
@@ -23,6 +22,7 @@ from hpo_launchers.slurm._fleet import Fleet
 from hpo_launchers.slurm._setup import Setup
 from hpo_launchers.slurm._stream import SlurmStream
 from hpo_launchers.slurm._submission import Submission
+from hpo_launchers.worker.composing import Needless
 from hpo_launchers.worker.surroundings import surroundings_of
 
 _CONCURRENCY = 64
@@ -30,19 +30,6 @@ _POSITIVE = (
     *("concurrency", "trials_per_job", "poll_s", "queue_poll_s"),
     *("signal_delay_s", "cpus_per_task", "mem_mb"),
 )
-
-
-class _Needless:
-    """Composes trials whose needs are of no account: what is tried on this machine trains nothing."""
-
-    def __init__(self, composer: Composer) -> None:
-        self._composer = composer
-
-    def job(self, spec: TrialSpec) -> Job:
-        return self._composer.job(spec)
-
-    def need(self, job: Job) -> Need:
-        return NOTHING
 
 
 def open_stream(
@@ -77,7 +64,7 @@ def open_stream(
         return Setup(name, kind, modules, **limits)
 
     def nearby() -> Stream:
-        return bare_stream(_Needless(composer), modules, surroundings, stop_timeout_s=options["stop_timeout_s"])
+        return bare_stream(Needless(composer), modules, surroundings, stop_timeout_s=options["stop_timeout_s"])
 
     stream = SlurmStream(
         composer,

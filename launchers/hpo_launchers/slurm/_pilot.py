@@ -17,12 +17,11 @@ from typing import Any
 
 from hpo.paths import SlurmPaths
 from hpo.records import Ended, Event, State, Stop, TrialSpec
-from hpo.resources import NOTHING, Need
-from hpo_launchers.jobs import Job
 from hpo_launchers.local._core import bare_stream
 from hpo_launchers.slurm._frames import FrameReader, FrameWriter
 from hpo_launchers.slurm._messages import Finish, FromJob, Gone, Kill, Left, Order, Ready, Refused, Said, Tell
 from hpo_launchers.slurm._setup import Setup
+from hpo_launchers.worker.composing import Ordered
 from hpo_launchers.worker.loaded import pickled
 from hpo_launchers.worker.surroundings import Surroundings
 
@@ -52,20 +51,6 @@ def run(paths: SlurmPaths, key: str) -> None:
     _Pilot(paths, key, setup, surroundings, reports).run()
 
 
-class _Jobs:
-    """Knows the jobs that were ordered, as hpo_launchers.jobs.Composing."""
-
-    def __init__(self) -> None:
-        self.ordered: dict[int, Job] = {}
-
-    def job(self, spec: TrialSpec) -> Job:
-        return self.ordered[spec.number]
-
-    def need(self, job: Job) -> Need:
-        """Slurm has given the job what its trial needs."""
-        return NOTHING
-
-
 class _Pilot:
     def __init__(
         self, paths: SlurmPaths, key: str, setup: Setup, surroundings: Surroundings, reports: FrameWriter
@@ -75,7 +60,7 @@ class _Pilot:
         self._reports = reports
         self._orders = FrameReader(paths.orders(key))
         self._wants_result = surroundings.wants_result
-        self._jobs = _Jobs()
+        self._jobs = Ordered()
         self._templates: dict[str, bytes] = {}
         self._waiting: deque[Order] = deque()
         self._told: dict[str, Tell | Kill] = {}
@@ -165,7 +150,7 @@ class _Pilot:
         if order.template not in self._templates:
             self._templates[order.template] = self._paths.shared(order.template).read_bytes()
         job = replace(order.job, template=self._templates[order.template])
-        self._jobs.ordered = {job.number: job}
+        self._jobs.jobs = {job.number: job}
         self._running = order
         self._has_asked = False
         told = self._told.pop(order.key, None)

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
-# whose pickles cross from one to the other
-_PACKAGES = ("hpo", "hydra-core", "omegaconf", "cloudpickle")
-
-
-def versions() -> dict[str, str]:
-    """What must be the same in the scheduler and its jobs."""
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {"python": python, **{name: version(name) for name in _PACKAGES}}
+from hpo_launchers.worker.versions import misfit, versions
 
 
 @dataclass(frozen=True)
@@ -41,10 +32,4 @@ class Setup:
 
     def misfit(self) -> str | None:
         """How this process differs from the scheduler; None where it does not matter."""
-        here = versions()
-        different = [
-            f"{name} {here[name]} and not {there}"
-            for name, there in self.versions.items()
-            if here.get(name) != there
-        ]
-        return ", ".join(different) or None
+        return misfit(self.versions, versions())

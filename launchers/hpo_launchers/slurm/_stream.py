@@ -30,7 +30,7 @@ _MAX_MUTE = 3
 
 
 class SlurmStream:
-    """A hpo.search.stream.Stream, Placing and Distant; `fleet` has the jobs."""
+    """A hpo.search.stream.Stream, Placing, Distant and Lasting; `fleet` has the jobs."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from hpo_launchers.streaming import RemoteLauncher
 
 
 class SlurmLauncher(RemoteLauncher):
-    """Jobs of a Slurm cluster; also Distant of hpo.search.stream."""
+    """Jobs of a Slurm cluster; also Distant and Lasting of hpo.search.stream."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hpo_launchers.slurm._core import open_stream

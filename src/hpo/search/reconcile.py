@@ -12,7 +12,7 @@ from hpo.experiment.experiment import Experiment
 from hpo.overrides import encode
 from hpo.records import COUNTED, Ended, Event, Noted, Resumed, State, TrialSpec
 from hpo.search.on_disk import events_on_disk
-from hpo.search.stream import Distant, Stream
+from hpo.search.stream import Lasting, Stream
 from hpo.search.study import Proposal, Study, state_of
 from hpo.search.warm_start import is_warm
 from hpo.trial import outcome
@@ -68,7 +68,7 @@ def reconcile(
             unfinished.append(spec)
     ended.sort(key=lambda each: each.time)
     numbers = [spec.number for spec in unfinished]
-    adopted = stream.adopt(experiment.paths.root, numbers) if isinstance(stream, Distant) and numbers else ()
+    adopted = stream.adopt(experiment.paths.root, numbers) if isinstance(stream, Lasting) and numbers else ()
     return Left(
         ended,
         unheard,

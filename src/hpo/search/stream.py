@@ -53,10 +53,15 @@ class Placing(Protocol):
 
 @runtime_checkable
 class Distant(Protocol):
-    """A stream whose trials run on other machines, which see the experiment's directory, and outlive it."""
+    """A stream whose trials run on other machines, which see the experiment's directory."""
 
     def nearby(self) -> Stream:
         """A stream of this machine, for what is tried before the experiment has a directory."""
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A stream whose trials outlive it."""
 
     def adopt(self, directory: Path, numbers: Collection[int]) -> Set[int]:
         """Take up those of the trials that an earlier scheduler of the experiment has left running.

@@ -1,0 +1,123 @@
+"""Opens the stream of Ray's actors for a launcher that Hydra has set up."""
+
+from __future__ import annotations
+
+import importlib
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from hpo.errors import ConfigError
+from hpo.resources import NOTHING, Need, is_constant, need_of
+from hpo.search.stream import Stream
+from hpo_launchers import execution
+from hpo_launchers.jobs import Composer
+from hpo_launchers.local._core import bare_stream
+from hpo_launchers.local._machine import own_cores
+from hpo_launchers.local._preload import modules_for
+from hpo_launchers.worker.composing import Needless
+from hpo_launchers.worker.surroundings import surroundings_of
+from hpo_launchers.worker.versions import versions
+
+if TYPE_CHECKING:
+    from hpo_launchers.ray._stream import RayStream
+
+
+def open_stream(
+    owner: Any,
+    context: HydraContext,
+    task_function: TaskFunction,
+    config: DictConfig,
+    given: Mapping[str, Any],
+) -> RayStream:
+    """The stream, which is closed when `owner` or this process comes to its end.
+
+    Raises ConfigError for what cannot be, and for trials that no node of the cluster could run.
+    """
+    try:
+        importlib.import_module("ray")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"hydra/launcher=ray needs {error.name}, which is not installed: pip install 'hpo[ray]'"
+        ) from error
+    import ray
+
+    from hpo_launchers.ray._cluster import Cluster
+    from hpo_launchers.ray._slot import Slot
+    from hpo_launchers.ray._stream import RayStream
+
+    options = _plain(given)
+    runtime_env = options["runtime_env"]
+    need = _need(config)
+    cluster = Cluster(options, num_cpus=_num_cpus(need, options["concurrency"]))
+    problem = None if need is None else cluster.misfit(need)
+    if problem is not None:
+        cluster.close()
+        raise ConfigError(problem)
+    composer = Composer(context.config_loader, config)
+    modules = modules_for(config)
+
+    def surroundings(wants_result: bool) -> bytes:
+        return surroundings_of(context, task_function, config, wants_result=wants_result)
+
+    def open_actor(of: Need, wants_results: bool) -> tuple[Any, Any]:
+        actor: Any = ray.remote(Slot).options(max_restarts=0, **cluster.options(of)).remote()
+        setup = {
+            "versions": versions(),
+            "surroundings": surroundings(wants_results),
+            "modules": modules,
+            "stop_timeout_s": options["stop_timeout_s"],
+            "is_own": cluster.is_own,
+            "env_vars": list(runtime_env.get("env_vars", ())),
+            "brings_code": bool({"working_dir", "py_modules"} & set(runtime_env)),
+            "brings_directory": "working_dir" in runtime_env,
+        }
+        return actor, actor.greet.remote(setup)
+
+    def nearby() -> Stream:
+        return bare_stream(Needless(composer), modules, surroundings, stop_timeout_s=options["stop_timeout_s"])
+
+    stream = RayStream(
+        composer,
+        cluster,
+        open_actor,
+        nearby,
+        capacity=options["concurrency"] or max(1, cluster.places(need or NOTHING)),
+        stop_timeout_s=options["stop_timeout_s"],
+    )
+    # Hydra tells a launcher when to begin, and never when its sweep is over
+    weakref.finalize(owner, stream.close)
+    return stream
+
+
+def _need(config: DictConfig) -> Need | None:
+    """What every trial needs; None where they differ."""
+    if not execution.is_run_config(config):
+        return NOTHING
+    return need_of(config) if is_constant(config) else None
+
+
+def _num_cpus(need: Need | None, concurrency: int | None) -> int:
+    """The CPUs of a Ray that is started here: trials that name none take turns on what there is."""
+    cores = len(own_cores())
+    return cores if need is None or need.cpus else max(cores, concurrency or 1)
+
+
+def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as plain values. Raises ConfigError for what cannot be."""
+    options: dict[str, Any] = {
+        key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        for key, value in given.items()
+    }
+    concurrency = options["concurrency"]
+    if concurrency is not None and concurrency < 1:
+        raise ConfigError(
+            f"hydra.launcher.concurrency (concurrent_trials) must be at least 1 but got {concurrency}"
+        )
+    for name, amount in options["resources"].items():
+        if amount is None or amount <= 0:
+            raise ConfigError(f"hydra.launcher.resources.{name}={amount} must be above 0")
+    return options

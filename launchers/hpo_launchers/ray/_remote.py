@@ -1,0 +1,81 @@
+"""The scheduler's view of one slot: its actor, what it runs, and what it is to be told next."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray import exceptions
+
+from hpo.records import State, Stop
+from hpo.resources import Need
+from hpo_launchers.jobs import Job
+from hpo_launchers.ray._cluster import first_line
+from hpo_launchers.ray._messages import Order
+
+_HINT = re.compile(r"\s*Some common causes.*", re.S)
+_MAX_SAID = 300
+
+
+@dataclass
+class Trial:
+    """A trial that waits for a slot or is in one."""
+
+    job: Job
+    need: Need
+    told: Stop | None = None
+    killed_as: tuple[str, State] | None = None
+    # when the slot itself is to end, where killing the trial does not
+    kill_at: float = math.inf
+
+
+@dataclass(eq=False)
+class RemoteSlot:
+    """`kind` is what trials have in common that it may run; `asked` the call of the actor that is under way."""
+
+    actor: Any
+    kind: Any
+    trial: Trial | None = None
+    host: str | None = None
+    asked: Any = None
+    orders: list[Order] = field(default_factory=list)
+    templates: set[int] = field(default_factory=set)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its process has answered."""
+        return self.host is not None
+
+    @property
+    def name(self) -> str:
+        return f"its Ray worker on {self.host}" if self.host else "its Ray worker"
+
+    def turn(self, timeout_s: float) -> None:
+        """Let it obey, and listen."""
+        orders, self.orders = self.orders, []
+        self.asked = self.actor.turn.remote(orders, timeout_s)
+
+    def end(self) -> None:
+        """By force, with all that it has started."""
+        ray.kill(self.actor)
+
+
+def is_of_the_code(error: BaseException) -> bool:
+    """Whether a slot failed since its process cannot run hpo, as no other one could."""
+    if isinstance(
+        error, exceptions.RuntimeEnvSetupError | exceptions.RayTaskError | exceptions.ActorUnschedulableError
+    ):
+        return True
+    return isinstance(error, exceptions.ActorDiedError) and "creation task" in str(error)
+
+
+def spelled(error: BaseException) -> str:
+    """Why an actor is gone, in one line."""
+    if isinstance(error, exceptions.RayTaskError) and error.cause is not None:
+        return f"{type(error.cause).__name__}: {first_line(error.cause)}"
+    lines = [line.strip() for line in _HINT.sub("", str(error)).splitlines() if line.strip()]
+    told = next((line for line in lines if line.startswith("The actor is dead")), lines[0] if lines else "")
+    return told[:_MAX_SAID] or type(error).__name__

@@ -1,0 +1,150 @@
+"""The actor: runs trials one after the other, each in a process of its own that is forked with all loaded."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from hpo.records import Ended, Event, TrialSpec
+from hpo_launchers.jobs import Job
+from hpo_launchers.local._core import bare_stream
+from hpo_launchers.local._stream import LocalStream
+from hpo_launchers.ray._messages import Answer, Greeting, Order, Refused, Said, Setup, Start, Tell
+from hpo_launchers.worker.composing import Ordered
+from hpo_launchers.worker.loaded import pickled
+from hpo_launchers.worker.surroundings import Surroundings
+from hpo_launchers.worker.versions import misfit, versions
+
+# what a process of Ray has of its own, and its trials are not to have from the scheduler
+_OF_RAY = ("RAY_", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+# which Ray sets to the number of CPUs, and threads_per_trial rules here
+_THREADS = "OMP_NUM_THREADS"
+# until a directory that has just been made must be seen through a network's file system
+_SEEN_S = 10.0
+
+
+class Slot:
+    """One trial at a time. Nothing runs in the background: trials are heard during `turn`."""
+
+    def __init__(self) -> None:
+        self._jobs = Ordered()
+        self._stream: LocalStream | None = None
+        self._wants_result = False
+        self._templates: dict[int, bytes] = {}
+        self._sweep_dirs: dict[int, Path] = {}
+        self._number: int | None = None
+
+    def greet(self, setup: Setup) -> Greeting:
+        """Make ready what all trials share; `problem` says why none can run here."""
+        problem = misfit(setup["versions"], versions())
+        if problem is None:
+            surroundings = _here(pickle.loads(setup["surroundings"]), setup)
+            if not Path(surroundings.working_directory).is_dir():
+                problem = f"no directory {surroundings.working_directory}, in which the search was started"
+            else:
+                self._open(surroundings, setup)
+        said = None if problem is None else f"{socket.gethostname()} ({sys.executable}) has {problem}"
+        return {"host": socket.gethostname(), "problem": said}
+
+    def turn(self, orders: Sequence[Order], timeout_s: float) -> list[Answer]:
+        """Obey, and say what the trial has told meanwhile: as soon as there is something, or after that time."""
+        said: list[Answer] = []
+        stream = self._stream
+        assert stream is not None
+        for order in orders:
+            if isinstance(order, Start):
+                problem = self._start(order)
+                if problem is not None:
+                    return [Refused(problem)]
+            elif self._number is None:
+                continue  # it has ended meanwhile
+            elif isinstance(order, Tell):
+                stream.stop(self._number, order.why)
+            else:
+                stream.kill(self._number, order.reason, order.state)
+        stream.wait(lambda event: said.append(self._said(event)), timeout_s)
+        return said
+
+    def finish(self) -> list[Answer]:
+        """End what runs, and say how it ended."""
+        said: list[Answer] = []
+        if self._stream is not None:
+            self._stream.close()
+            self._stream.wait(lambda event: said.append(self._said(event)), 0.0)
+        return said
+
+    def _open(self, surroundings: Surroundings, setup: Setup) -> None:
+        data = pickle.dumps(surroundings, protocol=pickle.HIGHEST_PROTOCOL)
+        self._wants_result = surroundings.wants_result
+        self._stream = bare_stream(
+            self._jobs, setup["modules"], lambda _: data, stop_timeout_s=setup["stop_timeout_s"]
+        )
+        self._stream.renew(wants_results=self._wants_result)
+
+    def _start(self, order: Start) -> str | None:
+        """Why the trial cannot run here, if it cannot."""
+        if order.data is not None:
+            self._templates[order.template] = order.data
+        job = replace(order.job, template=self._templates[order.template])
+        problem = self._unseen(job, order.template)
+        if problem is None:
+            assert self._stream is not None
+            self._number = job.number
+            self._jobs.jobs = {job.number: job}
+            if order.told is not None:
+                self._stream.stop(job.number, order.told)
+            self._stream.submit(TrialSpec(job.number))
+        return problem
+
+    def _unseen(self, job: Job, template: int) -> str | None:
+        """The scheduler has made the trial's directory: whether it is there."""
+        if job.subdir is None:
+            return None
+        if template not in self._sweep_dirs:
+            config: DictConfig = pickle.loads(job.template)
+            self._sweep_dirs[template] = Path(config.hydra.sweep.dir).absolute()
+        directory = self._sweep_dirs[template] / job.subdir
+        deadline = time.monotonic() + _SEEN_S
+        while not directory.is_dir():
+            if time.monotonic() > deadline:
+                return (
+                    f"{socket.gethostname()} does not see {directory}: the experiment's directory must be shared"
+                )
+            time.sleep(0.05)
+        return None
+
+    def _said(self, event: Event) -> Said:
+        if not isinstance(event, Ended):
+            return Said(event)
+        self._number = None
+        if event.result is None:
+            return Said(event)
+        result = pickled(event.result) if self._wants_result else None
+        return Said(replace(event, result=None), result)
+
+
+def _here(surroundings: Surroundings, setup: Setup) -> Surroundings:
+    """The scheduler's process as it can be here.
+
+    In a Ray that was started for the search the scheduler's environment counts, in a cluster a node's own; what
+    the runtime environment brings comes before both.
+    """
+    mine: dict[str, Any] = dict(os.environ)
+    theirs = {name: value for name, value in surroundings.environment.items() if not name.startswith(_OF_RAY)}
+    if _THREADS not in theirs:
+        mine.pop(_THREADS, None)
+    named = {name: mine[name] for name in mine if name.startswith(_OF_RAY) or name in setup["env_vars"]}
+    environment = {**mine, **theirs, **named} if setup["is_own"] else {**theirs, **mine}
+    others = [entry for entry in sys.path if entry not in surroundings.path]
+    path = [*others, *surroundings.path] if setup["brings_code"] else [*surroundings.path, *others]
+    folder = str(Path.cwd()) if setup["brings_directory"] else surroundings.working_directory
+    return replace(surroundings, environment=environment, path=tuple(path), working_directory=folder)

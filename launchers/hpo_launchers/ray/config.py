@@ -1,0 +1,39 @@
+"""What can be set under `hydra.launcher` with `hydra/launcher=ray`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+
+@dataclass
+class RayLauncherConf:
+    _target_: str = "hpo_launchers.ray.plugin.RayLauncher"
+
+    # trials at the same time, those that wait for resources among them; null means as many as fit the cluster at
+    # the start. The text is resolved by OmegaConf, to the type
+    concurrency: int | None = "${oc.select:concurrent_trials,null}"  # type: ignore[assignment]
+
+    # local starts Ray here, for this search alone; auto joins the cluster that this machine is a node of, and
+    # host:port the one with that head; null is what RAY_ADDRESS says, or else local
+    address: str | None = None
+
+    # what each trial takes of Ray's custom resources, such as {a100: 1}
+    resources: dict[str, float] = field(default_factory=dict)
+
+    # whether the cluster grows: what fits no node is then waited for
+    autoscales: bool = False
+
+    # as Ray knows it: env_vars, working_dir, py_modules, pip and the rest, for the processes that run trials
+    runtime_env: dict[str, Any] = field(default_factory=dict)
+
+    # other arguments of ray.init
+    init: dict[str, Any] = field(default_factory=dict)
+
+    # seconds between asking what runs to end and ending it by force
+    stop_timeout_s: float = 5.0
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="ray", node=RayLauncherConf, provider="hpo_launchers")

@@ -1,0 +1,24 @@
+"""The Hydra plugin; every Hydra application imports this module, so the work is elsewhere."""
+
+from __future__ import annotations
+
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from hpo.search.stream import Stream
+from hpo_launchers.ray import config as config
+from hpo_launchers.streaming import RemoteLauncher
+
+
+class RayLauncher(RemoteLauncher):
+    """Actors of a Ray cluster; also Distant of hpo.search.stream."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from hpo_launchers.ray._core import open_stream
+
+        stream = open_stream(self, hydra_context, task_function, config, self._options)
+        self.set_stream(stream, hydra_context, config)
+
+    def nearby(self) -> Stream:
+        nearby: Stream = self._stream.nearby()
+        return nearby
