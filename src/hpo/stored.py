@@ -37,6 +37,19 @@ def readable(path: Path) -> Path:
     return mirror_of(path, where)
 
 
+def staleness(path: Path) -> str | None:
+    """What is to be said of the copy of a server's database that could not be renewed just now."""
+    if isinstance(place_of(path), Path):
+        return None
+    from hpo.experiment.mirror import stale
+
+    copy = readable(path)
+    if copy not in stale:
+        return None
+    as_of = datetime.fromtimestamp(copy.stat().st_mtime).astimezone()
+    return f"{stale[copy]}; what is shown was there at {as_of:%Y-%m-%d %H:%M:%S}"
+
+
 def is_there(path: Path) -> bool:
     """Whether there is a database to be read; one of a server is."""
     return not isinstance(place_of(path), Path) or path.is_file()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
@@ -15,6 +16,14 @@ from hpo.experiment.tables import metadata, reports
 from hpo.stores import Place
 
 _BATCH = 2000
+_STUDIES, _TRIALS = "studies", "trials"
+_OF_A_STUDY = ("study_directions", "study_user_attributes", "study_system_attributes")
+_OF_A_TRIAL = (
+    *("trial_user_attributes", "trial_system_attributes", "trial_params", "trial_values"),
+    *("trial_intermediate_values", "trial_heartbeats"),
+)
+_OF_OPTUNA = (_STUDIES, *_OF_A_STUDY, _TRIALS, *_OF_A_TRIAL)
+_described: WeakKeyDictionary[sa.Engine, sa.MetaData] = WeakKeyDictionary()
 Rows = list[dict[str, Any]]
 
 
@@ -39,28 +48,26 @@ def copy_study(source: sa.Connection, target: sa.Connection, name: str) -> None:
     study_id = _study_id(source, name)
     if study_id is None:
         return
-    models = _models()
-    result = target.execute(models["studies"].insert(), {"study_name": name})
+    there = _tables(target)
+    result = target.execute(there[_STUDIES].insert(), {"study_name": name})
     assert result.inserted_primary_key is not None
     new_id = result.inserted_primary_key[0]
     for table, rows in _of_study(source, study_id):
-        _insert(target, table, [{**row, "study_id": new_id} for row in rows])
-    trials = models["trials"]
-    numbers = dict(_pairs(source, trials, study_id))
-    ids = {number: trial_id for trial_id, number in _pairs(target, trials, new_id)}
+        _insert(target, there[table], [{**row, "study_id": new_id} for row in rows])
+    numbers = _numbers(source, study_id)
+    ids = {number: trial_id for trial_id, number in _numbers(target, new_id).items()}
     for table, rows in _of_trials(source, study_id):
-        _insert(target, table, [{**row, "trial_id": ids[numbers[row["trial_id"]]]} for row in rows])
+        _insert(target, there[table], [{**row, "trial_id": ids[numbers[row["trial_id"]]]} for row in rows])
 
 
 def delete_study(target: sa.Connection, name: str) -> None:
     study_id = _study_id(target, name)
     if study_id is None:
         return
-    trials = _models()["trials"]
-    of_study = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
-    for table in _tables_of_trials():
+    of_study = _ids(target, study_id)
+    for table in _tables_of_trials(target):
         target.execute(table.delete().where(table.c.trial_id.in_(of_study)))
-    for table in (*_tables_of_study(), _models()["studies"]):
+    for table in (*_tables_of_study(target), _tables(target)[_STUDIES]):
         target.execute(table.delete().where(table.c.study_id == study_id))
 
 
@@ -69,12 +76,10 @@ def study_as_data(source: sa.Connection, name: str) -> dict[str, Rows]:
     study_id = _study_id(source, name)
     if study_id is None:
         return {}
-    numbers = dict(_pairs(source, _models()["trials"], study_id))
-    found = {
-        table.name: [{**row, "study_id": None} for row in rows] for table, rows in _of_study(source, study_id)
-    }
+    numbers = _numbers(source, study_id)
+    found = {table: [{**row, "study_id": None} for row in rows] for table, rows in _of_study(source, study_id)}
     for table, rows in _of_trials(source, study_id):
-        found[table.name] = [{**row, "trial_id": numbers[row["trial_id"]]} for row in rows]
+        found[table] = [{**row, "trial_id": numbers[row["trial_id"]]} for row in rows]
     return {name: sorted(rows, key=repr) for name, rows in found.items()}
 
 
@@ -100,31 +105,27 @@ def make_state_tables(engine: sa.Engine) -> None:
         metadata.create_all(engine)
 
 
-def count_study(source: sa.Connection, name: str) -> Rows:
+def count_study(source: sa.Connection, name: str) -> list[Any]:
     """Other than before as soon as a trial of the study has come, told something, or ended."""
     study_id = _study_id(source, name)
-    trials = _models()["trials"]
+    if study_id is None:
+        return []
+    trials = _tables(source)[_TRIALS]
     columns = (
-        trials.c.state,
-        sa.func.count(),
-        sa.func.max(trials.c.trial_id),
-        sa.func.max(trials.c.datetime_complete),
+        *(trials.c.state, sa.func.count()),
+        *(sa.func.max(trials.c.trial_id), sa.func.max(trials.c.datetime_complete)),
     )
     found = [
         sa.select(*columns).where(trials.c.study_id == study_id).group_by(trials.c.state).order_by(trials.c.state)
     ]
-    of_study = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
-    for table in _tables_of_trials():
+    of_study = _ids(source, study_id)
+    for table in _tables_of_trials(source):
         (key,) = table.primary_key.columns
         found.append(sa.select(sa.func.count(), sa.func.max(key)).where(table.c.trial_id.in_(of_study)))
-    for table in _tables_of_study():
-        if table is not trials:
-            found.append(sa.select(sa.func.count()).where(table.c.study_id == study_id))
-    return [{"rows": [list(map(str, row)) for row in source.execute(query)]} for query in found]
-
-
-def has_study(connection: sa.Connection, name: str) -> bool:
-    return _study_id(connection, name) is not None
+    found += [
+        sa.select(sa.func.count()).where(table.c.study_id == study_id) for table in _tables_of_study(source)[:-1]
+    ]
+    return [[list(row) for row in source.execute(query)] for query in found]
 
 
 def _rows_of_state(source: sa.Connection, table: sa.Table, experiment_id: str) -> Rows:
@@ -133,32 +134,36 @@ def _rows_of_state(source: sa.Connection, table: sa.Table, experiment_id: str) -
     return [dict(row) for row in source.execute(query).mappings()]
 
 
-def _models() -> Mapping[str, sa.Table]:
-    from optuna.storages._rdb import models
+def _tables(connection: sa.Connection) -> Mapping[str, sa.Table]:
+    """Optuna's, as the database describes them."""
+    engine = connection.engine
+    if engine not in _described:
+        described = sa.MetaData()
+        there = set(sa.inspect(connection).get_table_names())
+        described.reflect(connection, only=[name for name in _OF_OPTUNA if name in there])
+        if len(described.tables) < len(_OF_OPTUNA):
+            return described.tables
+        _described[engine] = described
+    return _described[engine].tables
 
-    return models.BaseModel.metadata.tables  # type: ignore[no-any-return] # Optuna's class is built at run time
 
-
-def _tables_of_study() -> list[sa.Table]:
+def _tables_of_study(connection: sa.Connection) -> list[sa.Table]:
     """What belongs to a study itself, its trials last."""
-    found = [table for table in _models().values() if "study_id" in table.c and table.name != "studies"]
-    return sorted(found, key=lambda table: table.name == "trials")
+    return [_tables(connection)[name] for name in (*_OF_A_STUDY, _TRIALS)]
 
 
-def _tables_of_trials() -> list[sa.Table]:
-    return [table for table in _models().values() if "trial_id" in table.c and table.name != "trials"]
+def _tables_of_trials(connection: sa.Connection) -> list[sa.Table]:
+    return [_tables(connection)[name] for name in _OF_A_TRIAL]
 
 
-def _of_study(source: sa.Connection, study_id: int) -> Iterator[tuple[sa.Table, Rows]]:
-    for table in _tables_of_study():
-        yield table, _rows(source, table, table.c.study_id == study_id)
+def _of_study(source: sa.Connection, study_id: int) -> Iterator[tuple[str, Rows]]:
+    for table in _tables_of_study(source):
+        yield table.name, _rows(source, table, table.c.study_id == study_id)
 
 
-def _of_trials(source: sa.Connection, study_id: int) -> Iterator[tuple[sa.Table, Rows]]:
-    trials = _models()["trials"]
-    of_study = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
-    for table in _tables_of_trials():
-        yield table, _rows(source, table, table.c.trial_id.in_(of_study))
+def _of_trials(source: sa.Connection, study_id: int) -> Iterator[tuple[str, Rows]]:
+    for table in _tables_of_trials(source):
+        yield table.name, _rows(source, table, table.c.trial_id.in_(_ids(source, study_id)))
 
 
 def _rows(source: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool]) -> Rows:
@@ -168,14 +173,21 @@ def _rows(source: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool])
     return [dict(row) for row in source.execute(sa.select(*columns).where(where).order_by(key)).mappings()]
 
 
-def _pairs(source: sa.Connection, trials: sa.Table, study_id: int) -> list[tuple[int, int]]:
+def _ids(connection: sa.Connection, study_id: int) -> sa.Select[Any]:
+    trials = _tables(connection)[_TRIALS]
+    return sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
+
+
+def _numbers(connection: sa.Connection, study_id: int) -> dict[int, int]:
+    """The number of each trial, by the id that the database gave it."""
+    trials = _tables(connection)[_TRIALS]
     query = sa.select(trials.c.trial_id, trials.c.number).where(trials.c.study_id == study_id)
-    return [(row[0], row[1]) for row in source.execute(query)]
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _study_id(connection: sa.Connection, name: str) -> int | None:
-    studies = _models()["studies"]
-    if not sa.inspect(connection).has_table(studies.name):
+    studies = _tables(connection).get(_STUDIES)
+    if studies is None:
         return None
     found: int | None = connection.scalar(sa.select(studies.c.study_id).where(studies.c.study_name == name))
     return found

@@ -62,7 +62,7 @@ class Experiment:
             self._fixed["threads_per_trial"] = OWN_CORES
         directory = new_directory(config) if earlier is None else kept_directory(earlier.paths)
         with directory as paths, ExitStack() as undo:
-            self.paths = paths
+            self.paths, self.study_place = paths, place(config, STUDY_DB, paths.study_db)
             self._lock = SchedulerLock(paths.lock)
             undo.callback(self._lock.release)
             for path in paths.temporary:
@@ -80,7 +80,6 @@ class Experiment:
             row = self._provenance.row(values, self.objectives)
             self._db, self._said_of_db = open_state_db(paths, config, row, earlier)
             self._known = self._db.trials()
-            self.study_place = place(config, STUDY_DB, paths.study_db)
             self.progress = Progress(paths, self.objectives, self._source)
             self.shown = Shown(config, paths, self.objectives, self.progress)
             undo.pop_all()

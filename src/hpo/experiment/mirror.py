@@ -31,6 +31,8 @@ _PERIOD_S = 1.0
 _MAX_SHARE = 0.1
 _engines: dict[tuple[bool, str], sa.Engine] = {}
 _due: dict[Path, float] = {}
+stale: dict[Path, str] = {}
+"""By its copy, why a server could not be asked the last time."""
 
 
 def mirror_of(file: Path, url: str) -> Path:
@@ -45,13 +47,17 @@ def mirror_of(file: Path, url: str) -> Path:
     began = time.monotonic()
     try:
         paths.root.mkdir(parents=True, exist_ok=True)
-        with _alone(paths.lock, must_wait=not paths.database.exists()) as is_alone:
+        with _alone(paths.lock, must_wait=not paths.seen.exists()) as is_alone:
             if is_alone:
                 _refresh(paths, file, url)
     except (sa.exc.SQLAlchemyError, ModuleNotFoundError, OSError) as error:
-        if not paths.database.exists():
-            first_line = str(getattr(error, "orig", None) or error).partition("\n")[0]
-            raise sqlite3.OperationalError(f"{key_of(file)}={shown(url)}: {shown(first_line)}") from error
+        first_line = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        told = f"{key_of(file)}={shown(url)}: {shown(first_line)}"
+        if not paths.seen.exists():
+            raise sqlite3.OperationalError(told) from error
+        stale[paths.database] = told
+    else:
+        stale.pop(paths.database, None)
     now = time.monotonic()
     _due[paths.database] = now + max(_PERIOD_S, (now - began) / _MAX_SHARE)
     return paths.database
