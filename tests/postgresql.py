@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import optuna
+from optuna.storages import RDBStorage
+
 PASSWORD = "a-secret-of-the-tests"
 USER = "hpo_tests"
 # the server does not run as root
@@ -102,6 +105,16 @@ def wait_until_gone(server: Server) -> None:
         except OSError:
             return
     raise AssertionError("the server is still there")
+
+
+def values_of_study(url: str, name: str) -> list[float | None]:
+    """As anybody opens it with Optuna."""
+    storage = RDBStorage(url.replace("@", f":{PASSWORD}@"))
+    try:
+        return [trial.value for trial in optuna.load_study(study_name=name, storage=storage).trials]
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _programs() -> Path | None:

@@ -40,14 +40,14 @@ def engine_options(where: Place) -> dict[str, Any]:
     return options
 
 
-def engine_of(where: Place) -> sa.Engine:
+def engine_of(where: Place, **options: Any) -> sa.Engine:
     """Raises ModuleNotFoundError without the driver, SQLAlchemyError for what is no URL."""
-    return sa.create_engine(url_of(where), **engine_options(where))
+    return sa.create_engine(url_of(where), **engine_options(where), **options)
 
 
-def state_engine(where: Place) -> sa.Engine:
+def state_engine(where: Place, **options: Any) -> sa.Engine:
     """As `engine_of`; on PostgreSQL the tables have a schema of their own, since Optuna has a `trials` too."""
-    engine = engine_of(where)
+    engine = engine_of(where, **options)
     if engine.dialect.name != _POSTGRESQL:
         return engine
     return engine.execution_options(schema_translate_map={None: STATE_SCHEMA})

@@ -68,7 +68,9 @@ def _refresh(paths: MirrorPaths, file: Path, url: str) -> None:
     is_state = key_of(file) == STATE_DB
     engine = _engines.get((is_state, url))
     if engine is None:
-        engine = _engines[is_state, url] = state_engine(url) if is_state else engine_of(url)
+        # a reader may be one of many, and holds no connection while it reads nothing
+        make = state_engine if is_state else engine_of
+        engine = _engines[is_state, url] = make(url, poolclass=sa.NullPool)
     with _snapshot(engine) as source:
         seen = json.dumps(_seen_of_state(source, name) if is_state else _seen_of_study(source, name), default=str)
         if paths.database.exists() and paths.seen.exists() and paths.seen.read_text(encoding="utf-8") == seen:
