@@ -6,6 +6,7 @@ import compileall
 import gc
 import importlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from hpo.experiment.data_source import find_data_source
 from hpo.experiment.experiment import Experiment
 from hpo.experiment.identity import forget_drawn_ids
 from hpo.targets import allowed_targets
+from tests.postgresql import PASSWORD, Server, missing, running_server
 
 REPOSITORY = Path(__file__).parents[1]
 _LIMIT_S = 120
@@ -199,3 +201,30 @@ def cli_in_process(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Cli:
         return run_in_process(tmp_path, [*arguments, *chosen], capfd)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def _postgresql() -> Iterator[Server]:
+    """One for each process that runs tests, started when the first of them asks for it."""
+    pytest.importorskip("psycopg")
+    problem = missing()
+    if problem is not None:
+        pytest.skip(f"a PostgreSQL server on this machine {problem}")
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql(_postgresql: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Server:
+    """A server that this process and those that it starts may use, each test with a cache of its own."""
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    monkeypatch.setenv("HPO_CACHE_DIR", str(tmp_path / "cache"))
+    return _postgresql
+
+
+@pytest.fixture
+def database(postgresql: Server) -> str:
+    """The URL of an empty database."""
+    name = f"of_{secrets.token_hex(4)}"
+    postgresql.sql(f"CREATE DATABASE {name}")
+    return postgresql.url(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -78,7 +79,8 @@ class ForeignSweep:
         ignored = [key for key in _OF_OUR_SWEEPER if config[key]]
         if ignored:
             self._experiment.warn(f"{', '.join(ignored)}: without effect here, they need hydra/sweeper=hpo")
-        sqlite.prepare(self._experiment.paths.study_db)
+        if isinstance(self._experiment.study_place, Path):
+            sqlite.prepare(self._experiment.study_place)
         _let_optuna_log_into_ours()
 
     def spec(self, number: int, overrides: Sequence[str]) -> TrialSpec:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from hpo.command import FULL_ERROR, TERMINATING, Terminated, execute, terminate
-from hpo.errors import DeviceError, DiskError, HpoError
+from hpo.errors import DeviceError, DiskError, HpoError, StoreError
 from hpo.interrupts import Stopped
 from hpo.opened import noting_opened
 from hpo.terminal import abandon, flush, open_what_is_closed
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if os.environ.get(FULL_ERROR) == "1":
             traceback.print_exception(error)
         print(f"hpo: {error}", file=sys.stderr)
-        _exit(STOPPED if isinstance(error, DiskError | DeviceError) else BAD_INPUT)
+        _exit(STOPPED if isinstance(error, DiskError | DeviceError | StoreError) else BAD_INPUT)
     except BrokenPipeError:
         abandon()  # a reader of --help or --cfg that has seen enough
         sys.exit(COMPLETED)

@@ -251,6 +251,10 @@ class RunConfig:
     resume: bool = False
     # the experiment's name on disk; null draws a new one
     experiment_id: str | None = None
+    # where the state database and the study are, by a URL of SQLAlchemy without a password; null for files of
+    # SQLite in the experiment's directory
+    state_db: str | None = None
+    study_db: str | None = None
     # for people: a name, tags and notes kept with the experiment
     name: str | None = None
     tags: list[str] = field(default_factory=list)

@@ -7,6 +7,7 @@ HpoError
 │   └── TargetError      a `_target_` that may not run, or does not import
 ├── ExperimentError      the experiment directory: unwritable, full, or there already
 ├── DiskError            a disk that got full or read-only while an experiment ran, which pauses
+├── StoreError           a server with its databases that does not answer any more: it pauses too
 ├── DeviceError          a GPU that fell out while an experiment ran that needs it, which pauses
 ├── ClusterError         the nodes of a cluster lack what trials need: the experiment waits
 ├── DataError            no data, or not what it should be
@@ -58,6 +59,10 @@ class ExperimentError(HpoError):
 
 class DiskError(HpoError, OSError):
     """A disk takes no more: the experiment pauses, and the process exits with status 75."""
+
+
+class StoreError(HpoError):
+    """A server does not answer that has a database of the experiment, which pauses; the exit status is 75."""
 
 
 class DeviceError(HpoError):

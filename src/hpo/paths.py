@@ -169,6 +169,32 @@ class AnalysisPaths:
 
 
 @dataclass(frozen=True)
+class MirrorPaths:
+    """The copy of a server's database in the user's cache: `<cache>/databases/<digest>/`."""
+
+    cache: Path
+    digest: str
+    name: str
+
+    @property
+    def root(self) -> Path:
+        return self.cache / "databases" / self.digest
+
+    @property
+    def database(self) -> Path:
+        return self.root / self.name
+
+    @property
+    def seen(self) -> Path:
+        """By what is known whether the server's has changed since."""
+        return self.root / "seen.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+
+@dataclass(frozen=True)
 class SlurmPaths:
     """What hydra/launcher=slurm and its jobs tell each other, beside submitit's own files of each job."""
 

@@ -12,6 +12,7 @@ from omegaconf.basecontainer import BaseContainer
 from hpo.errors import NoExperimentError, SearchSpaceError
 from hpo.overrides import encode_value
 from hpo.paths import ExperimentPaths
+from hpo.stores import STUDY_DB, place
 
 _BUILT_IN = ("oc.", "hydra", "hpo.")
 
@@ -47,13 +48,13 @@ def _experiment_id(*, _root_: DictConfig) -> str:
 
 
 def _study_url(*, _root_: DictConfig) -> str:
-    from hpo.experiment import sqlite
+    from hpo.experiment.databases import url_of
 
     launcher = OmegaConf.select(_root_, "hydra.launcher._target_")
     if launcher is not None and not str(launcher).startswith("hpo_launchers."):
         return _sweep_dir(_root_=_root_)  # which says what is wrong
     paths = ExperimentPaths(Path(_root_.experiment_dir).absolute(), _experiment_id(_root_=_root_))
-    return sqlite.url(paths.study_db)
+    return url_of(place(_root_, STUDY_DB, paths.study_db))
 
 
 def _sweep_dir(*, _root_: DictConfig) -> str:

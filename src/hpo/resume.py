@@ -16,6 +16,7 @@ from hpo.errors import ExperimentError, HpoError
 from hpo.overrides import encode_value
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
 from hpo.stored import reading
+from hpo.stores import KEYS, written_urls
 
 _USAGE = "usage: python -m hpo.resume DIR [overrides], DIR being <experiment_dir>/experiment_<experiment_id>"
 _OF_THE_DIRECTORY = ("experiment_dir", "experiment_id", "resume")
@@ -37,12 +38,14 @@ def resumed_arguments(directory: Path, overrides: Sequence[str]) -> tuple[list[s
                 f"{override}: {_key(override)} is given by the directory, which goes on where it is.\n{_USAGE}"
             )
     launch = _launch(paths)
-    replaced = {_key(override) for override in overrides} | {*_OF_THE_DIRECTORY, "dry_run"}
+    replaced = {_key(override) for override in overrides} | {*_OF_THE_DIRECTORY, *KEYS, "dry_run"}
     kept = [
         argument for argument in launch["arguments"] if argument.startswith("-") or _key(argument) not in replaced
     ]
     here = [f"experiment_dir={encode_value(str(paths.experiment_dir))}", f"experiment_id={paths.experiment_id}"]
-    return [*kept, *overrides, *here, "resume=true"], Path(launch["working_directory"])
+    # it may have moved since
+    moved = [f"{key}={encode_value(url)}" for key, url in written_urls(paths.config).items() if url is not None]
+    return [*kept, *moved, *overrides, *here, "resume=true"], Path(launch["working_directory"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,7 +22,7 @@ from hpo.objectives import Objective
 from hpo.pareto import ParetoSet
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths, TrialPaths
 from hpo.records import State, Value
-from hpo.stored import json_of, metrics_of, reading, time_of
+from hpo.stored import is_there, json_of, metrics_of, reading, time_of
 
 if TYPE_CHECKING:
     import pandas
@@ -94,7 +94,7 @@ class SavedExperiment:
         """Raises ExperimentError that says what was looked for when `directory` holds no experiment."""
         opened = cls(directory.absolute())
         # another name than an experiment's would lead to the files of a neighbour
-        if opened._paths.root != opened.directory or not opened._paths.state_db.is_file():
+        if opened._paths.root != opened.directory or not is_there(opened._paths.state_db):
             raise ExperimentError(_not_there(opened.directory))
         opened.state  # noqa: B018 - a file that is no state database is told here
         return opened

@@ -21,7 +21,7 @@ from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.records import COUNTED, State
 from hpo.saved import SavedExperiment, SavedTrial
 from hpo.shell import resume_command
-from hpo.stored import problem_of_study
+from hpo.stored import problem_of_study, staleness
 from hpo.terminal import flush, show
 
 if TYPE_CHECKING:
@@ -194,7 +194,12 @@ def _problems(experiment: SavedExperiment) -> Iterator[str]:
         experiment.config  # noqa: B018 - reads it
     except ExperimentError as error:
         yield str(error)
-    problem = problem_of_study(ExperimentPaths.of(experiment.directory))
+    paths = ExperimentPaths.of(experiment.directory)
+    told = staleness(paths.state_db)
+    if told is not None:
+        yield told
+        return
+    problem = problem_of_study(paths)
     if problem is not None:
         yield problem
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.paths import ExperimentPaths
+from hpo.stores import place_of
 
 SAMPLERS = "samplers"
 """The study's user attribute that names, in their order, what proposed its trials."""
@@ -17,14 +18,46 @@ SAMPLERS = "samplers"
 
 def reading(path: Path, timeout_s: float = 5.0) -> sqlite3.Connection:
     """A connection that cannot write, and so never makes a writer wait."""
+    path = readable(path)
     # nobody has it open: nothing but the file is read, and no file is left beside it
     alone = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True, timeout=timeout_s)
 
 
+def readable(path: Path) -> Path:
+    """The file in which a database of an experiment can be read: that of a server is copied into one.
+
+    Raises sqlite3.OperationalError where a server does not answer, and there is no copy.
+    """
+    where = place_of(path)
+    if isinstance(where, Path):
+        return where
+    from hpo.experiment.mirror import mirror_of
+
+    return mirror_of(path, where)
+
+
+def staleness(path: Path) -> str | None:
+    """What is to be said of the copy of a server's database that could not be renewed just now."""
+    if isinstance(place_of(path), Path):
+        return None
+    from hpo.experiment.mirror import stale
+
+    copy = readable(path)
+    if copy not in stale:
+        return None
+    as_of = datetime.fromtimestamp(copy.stat().st_mtime).astimezone()
+    return f"{stale[copy]}; what is shown was there at {as_of:%Y-%m-%d %H:%M:%S}"
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a database to be read; one of a server is."""
+    return not isinstance(place_of(path), Path) or path.is_file()
+
+
 def _damage_of(path: Path) -> str | None:
     """What is wrong with a database; None when it is whole, is not there, or cannot be looked at just now."""
-    if not path.is_file():
+    if not is_there(path):
         return None
     try:
         with closing(reading(path)) as connection:
@@ -52,12 +85,12 @@ def problem_of_study(paths: ExperimentPaths) -> str | None:
         return f"{name} cannot be read: {damage}"
     if _has_trials(paths.study_db) or not any(paths.root.glob(f"*/{paths.trial('').metadata.name}")):
         return None
-    is_what = "holds no trial" if paths.study_db.exists() else "is gone"
+    is_what = "holds no trial" if is_there(paths.study_db) else "is gone"
     return f"{name} {is_what}, and there are directories of trials"
 
 
 def _has_trials(study_db: Path) -> bool:
-    if not study_db.exists():
+    if not is_there(study_db):
         return False
     try:
         with closing(reading(study_db)) as connection:

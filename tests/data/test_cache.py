@@ -13,7 +13,8 @@ import numpy as np
 import psutil
 import pytest
 
-from hpo.data.cache import cache_root, is_cached, shared_arrays
+from hpo.cache_folder import cache_folder
+from hpo.data.cache import is_cached, shared_arrays
 from hpo.data.chunked import Chunked, converted
 from hpo.errors import DataError
 from tests.conftest import REPOSITORY
@@ -167,9 +168,9 @@ def test_entries_that_nobody_used_for_a_month_go_when_a_new_one_is_written(root:
 def test_the_place_is_the_users_cache_folder_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HPO_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert cache_root() == Path("/xdg/hpo")
+    assert cache_folder() == Path("/xdg/hpo")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_root() == Path("~/.cache/hpo").expanduser()
+    assert cache_folder() == Path("~/.cache/hpo").expanduser()
 
 
 def test_without_a_home_it_is_no_failure_either(monkeypatch: pytest.MonkeyPatch) -> None:

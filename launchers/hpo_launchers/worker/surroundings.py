@@ -14,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hpo.resolvers import own_resolvers
+from hpo.stores import KEYS, SECRET_VARIABLES
 from hpo.terminal import open_what_is_closed
 from hpo_launchers import _hydra, execution
 
@@ -41,6 +42,10 @@ def surroundings_of(
     if execution.is_run_config(config):
         # set by hpo's command for itself
         environment.pop(_FULL_ERROR, None)
+        if any(config[key] is not None for key in KEYS):
+            # a trial has nothing to do with the databases, and these words may be written to a shared file
+            for name in SECRET_VARIABLES:
+                environment.pop(name, None)
     job = (
         task_function,
         context.callbacks,

@@ -12,7 +12,7 @@ from typing import Any
 
 from hpo.paths import ExperimentPaths
 from hpo.records import Value
-from hpo.stored import reading
+from hpo.stored import is_there, reading
 
 _KINDS = (
     "SELECT DISTINCT param_name, distribution_json FROM trial_params JOIN trials USING (trial_id) "
@@ -63,7 +63,7 @@ def merged(one: Parameter, other: Parameter) -> Parameter:
 
 def _distributions(paths: ExperimentPaths) -> list[tuple[str, dict[str, Any]]]:
     """Names and distributions as the study has them; nothing where it cannot be read."""
-    if not paths.study_db.is_file():
+    if not is_there(paths.study_db):
         return []
     try:
         with closing(reading(paths.study_db)) as connection:

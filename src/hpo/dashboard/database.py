@@ -13,7 +13,7 @@ from typing import Any
 
 from hpo.errors import ExperimentError
 from hpo.paths import ExperimentPaths
-from hpo.stored import reading
+from hpo.stored import is_there, reading
 
 # a page that waits longer is worse than one that says why it has nothing
 _BUSY_TIMEOUT_S = 1.0
@@ -60,7 +60,7 @@ class Database:
 def opened(paths: ExperimentPaths) -> Iterator[Database]:
     """The state database for one page. Raises UnreadableError that says what is wrong with it."""
     path = paths.state_db
-    if not path.is_file():
+    if not is_there(path):
         raise UnreadableError(f"its state database {path.name} is not there")
     try:
         with closing(reading(path, _BUSY_TIMEOUT_S)) as connection:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from hpo.dashboard.mounts import Environ, StartResponse, WsgiApp, of_database, redirect
 from hpo.errors import ExperimentError, HpoError
 from hpo.paths import ExperimentPaths
-from hpo.stored import reading
+from hpo.stored import is_there, reading
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -67,7 +67,7 @@ def read_only_storage(path: Path) -> RDBStorage:
     from optuna.storages import RDBStorage
     from sqlalchemy.pool import NullPool
 
-    if not path.is_file():
+    if not is_there(path):
         raise ExperimentError(f"{path} is not there: the experiment has no study")
     try:
         return RDBStorage(

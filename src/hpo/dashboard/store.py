@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections import OrderedDict
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 from hpo.dashboard import files
 from hpo.experiment.lock import holder_of
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
+from hpo.stored import readable
 
 _Found = TypeVar("_Found")
 _MAX_KEPT = 256
@@ -83,8 +85,12 @@ class Store:
 
 def stamp_of(paths: ExperimentPaths, *others: Path) -> Stamp:
     """Equal as long as nothing that the experiment's pages show has changed. Reads no file."""
-    journal = paths.state_db.with_name(f"{paths.state_db.name}-wal")
-    files_seen = [_stamp_of_file(path) for path in (paths.state_db, journal, paths.config, *others)]
+    try:
+        database = readable(paths.state_db)
+    except sqlite3.Error:  # opening it will tell
+        database = paths.state_db
+    journal = database.with_name(f"{database.name}-wal")
+    files_seen = [_stamp_of_file(path) for path in (database, journal, paths.config, *others)]
     return (*files_seen, holder_of(paths.lock), _unsettled(files_seen))
 
 

@@ -19,7 +19,7 @@ from hpo.objectives import DEFAULT, Objective
 from hpo.paths import ExperimentPaths
 from hpo.records import COUNTED, State
 from hpo.shell import resume_command
-from hpo.stored import time_of
+from hpo.stored import readable, time_of
 
 _EXPERIMENT = (
     "SELECT name, tags, notes, state, optim_metrics, best_trials, search_space, command_line, working_directory, "
@@ -162,7 +162,7 @@ def _summary(store: Store, paths: ExperimentPaths, database: Database, row: Any)
     objectives = tuple(Objective(name, Direction(direction)) for name, direction in entries.items())
     counts = states_of(database)
     # as long as no further one is complete it stays as it is
-    known = (paths.state_db.stat().st_ino, counts.get(State.COMPLETE))
+    known = (readable(paths.state_db).stat().st_ino, counts.get(State.COMPLETE))
     best = []
     for objective in objectives:
         name, way = objective.name, objective.direction.value

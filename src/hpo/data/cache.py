@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from hpo.cache_folder import cache_folder
 from hpo.data.chunked import Arrays, Chunked
 from hpo.data.locks import locked
 
@@ -58,19 +59,8 @@ def is_cached(name: str, digest: str) -> bool:
         return False
 
 
-def cache_root() -> Path:
-    """$HPO_CACHE_DIR, or hpo in the user's cache folder. Raises OSError where there is no home."""
-    own = os.environ.get("HPO_CACHE_DIR")
-    try:
-        if own:
-            return Path(own).expanduser()
-        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "hpo"
-    except RuntimeError as error:
-        raise OSError(str(error)) from error
-
-
 def _entry(name: str, digest: str) -> Path:
-    return cache_root() / f"{name}-{_FORMAT}-{digest[:_NUM_DIGITS]}"
+    return cache_folder() / f"{name}-{_FORMAT}-{digest[:_NUM_DIGITS]}"
 
 
 def _made(entry: Path, build: Build) -> Arrays:

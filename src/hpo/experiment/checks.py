@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hpo.config import RunConfig
 from hpo.devices import cuda_devices
 from hpo.errors import ConfigError
+from hpo.experiment.databases import check_stores
 from hpo.keys import nearest
 from hpo.objectives import objectives
 from hpo.resources import need_of
@@ -49,6 +50,7 @@ def check_config(config: DictConfig) -> None:
     """Raise ConfigError (or TargetError, ObjectiveError) that names the first value that cannot be."""
     _check_keys(config)
     _check_complete(config)
+    check_stores(config)
     if config.random_seed > _MAX_SEED:
         raise ConfigError(f"random_seed={config.random_seed} must be at most {_MAX_SEED}")
     if not config.experiment_dir.strip():

@@ -20,7 +20,7 @@ from hpo.experiment.identity import draw_experiment_id, forget_drawn_ids
 from hpo.experiment.retrain import paused
 from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.records import DataSource, State, TrialSpec
-from hpo.stored import reading
+from hpo.stored import is_there, reading
 from hpo.trial.metadata import Metadata, replace_text, timestamp
 
 _MIB = 2**20
@@ -151,7 +151,7 @@ def _taken(paths: ExperimentPaths) -> str:
 
 def _progress(paths: ExperimentPaths) -> str:
     """How far the experiment on disk got, in words."""
-    if not paths.state_db.exists():
+    if not is_there(paths.state_db):
         return "it has no state database"
     try:
         with closing(reading(paths.state_db)) as connection:

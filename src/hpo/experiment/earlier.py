@@ -19,7 +19,9 @@ from hpo.keys import leaves
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
 from hpo.records import DataSource
 from hpo.resolved import plain, without_hydra
+from hpo.shell import module_command
 from hpo.stored import problem_of_study, reading
+from hpo.stores import KEYS, shown
 
 # what is of one launch, or filled in by it
 _OF_A_LAUNCH = ("resume", "dry_run", "experiment_dir", "experiment_id", "config_hash", "run_task", "verbose")
@@ -104,6 +106,20 @@ def check_study(earlier: Earlier) -> None:
     problem = problem_of_study(earlier.paths)
     if problem is not None:
         raise ExperimentError(f"{earlier.paths.root} cannot be continued: {problem}")
+
+
+def check_places(earlier: Earlier, config: DictConfig) -> None:
+    """Raise ExperimentError where its databases are not where they would be looked for."""
+    values = plain(without_hydra(config))
+    for key in KEYS if earlier.config else ():
+        before, now = earlier.config.get(key), values[key]
+        if before != now:
+            root, wanted = earlier.paths.root, f"{key}={'null' if now is None else shown(now)}"
+            there = "a file in its directory" if before is None else shown(before)
+            raise ExperimentError(
+                f"{root} cannot be continued with {wanted}: its database is {there}. Leave {key} as it was, or "
+                f"move it first: {module_command('hpo.migrate', str(root), wanted)}"
+            )
 
 
 def check_same_training(earlier: Earlier, config: DictConfig, source: DataSource | None) -> None:

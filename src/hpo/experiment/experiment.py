@@ -32,6 +32,7 @@ from hpo.overrides import encode
 from hpo.paths import TrialPaths
 from hpo.records import DataSource, Ended, Noted, ReplicateEnded, Report, Resumed, Started, State, TrialSpec, Value
 from hpo.resolved import plain, to_yaml, without_hydra
+from hpo.stores import STUDY_DB, place
 from hpo.trial import outcome
 
 _REPORT_FLUSH_S = 0.5
@@ -61,7 +62,7 @@ class Experiment:
             self._fixed["threads_per_trial"] = OWN_CORES
         directory = new_directory(config) if earlier is None else kept_directory(earlier.paths)
         with directory as paths, ExitStack() as undo:
-            self.paths = paths
+            self.paths, self.study_place = paths, place(config, STUDY_DB, paths.study_db)
             self._lock = SchedulerLock(paths.lock)
             undo.callback(self._lock.release)
             for path in paths.temporary:
@@ -77,7 +78,7 @@ class Experiment:
             write_config(paths, to_yaml(values), is_changed=bool(self._changes))
             self._provenance = provenance.result()
             row = self._provenance.row(values, self.objectives)
-            self._db, self._said_of_db = open_state_db(paths, row, earlier)
+            self._db, self._said_of_db = open_state_db(paths, config, row, earlier)
             self._known = self._db.trials()
             self.progress = Progress(paths, self.objectives, self._source)
             self.shown = Shown(config, paths, self.objectives, self.progress)

@@ -42,6 +42,8 @@ _OF_THE_SEARCH = frozenset(
         "search_space",
         "soft_constraints",
         "stall_timeout_s",
+        "state_db",
+        "study_db",
         "target_value",
         "threads_per_trial",
         "timeout_s",

@@ -91,7 +91,12 @@ def set_aside_if_damaged(path: Path) -> Path | None:
     """Give a database that cannot be read another name, with its journals: that name, if it was one."""
     if not path.exists() or not _is_damaged(path):
         return None
-    names = (path.with_name(f"{path.name}.damaged_{index}") for index in count(1))
+    return set_aside(path, "damaged")
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Give a database another name, which ends with a word and a number, with its journals."""
+    names = (path.with_name(f"{path.name}.{why}_{index}") for index in count(1))
     aside = next(name for name in names if not name.exists())
     for suffix in ("-wal", "-shm", "-journal", ""):
         file = path.with_name(f"{path.name}{suffix}")

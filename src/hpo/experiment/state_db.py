@@ -7,26 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from hpo.experiment import sqlite
+from hpo.experiment.copying import make_state_tables
+from hpo.experiment.databases import state_engine
 from hpo.experiment.known import KnownTrial, seconds_of
-from hpo.experiment.tables import attempts, experiments, metadata, replicates, reports, trials
+from hpo.experiment.tables import attempts, experiments, replicates, reports, trials
 from hpo.records import Ended, ReplicateEnded, Report, Resumed, Started, State, TrialSpec
 from hpo.resolved import to_json
 from hpo.stored import metrics_of
+from hpo.stores import Place
 
 
 class StateDB:
-    """Writes the state database of one experiment; every method is one transaction."""
+    """Writes the state database of one experiment, which may be one of several in it; every method is one
+    transaction."""
 
-    def __init__(self, path: Path, experiment_id: str) -> None:
+    def __init__(self, where: Place, experiment_id: str) -> None:
         self._experiment_id = experiment_id
-        self._engine = sa.create_engine(sqlite.url(path), **sqlite.engine_options(path))
-        metadata.create_all(self._engine)
+        self._engine = state_engine(where)
+        make_state_tables(self._engine)
 
     def open_experiment(self, row: Mapping[str, Any], started_at: str | None = None) -> None:
         """`row` holds columns of `experiments`; containers become JSON. One that is there runs again.

@@ -27,6 +27,8 @@ _OF_THE_EXPERIMENT = frozenset(
             "experiment",
             "experiment_dir",
             "experiment_id",
+            "state_db",
+            "study_db",
             "name",
             "tags",
             "notes",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from omegaconf import DictConfig
 from optuna.pruners import BasePruner
@@ -20,6 +19,7 @@ from hpo.search.samples import random_samples
 from hpo.search.study import Study, state_of
 from hpo.search.tree import SearchSpace
 from hpo.search.warm_start import WarmStart, is_warm
+from hpo.stores import Place
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Method:
     warm: WarmStart = field(default_factory=WarmStart)
     pruner: BasePruner | None = None
 
-    def study(self, objectives: tuple[Objective, ...], path: Path | None = None, name: str = "hpo") -> Study:
-        """A new study, empty; `path=None` keeps nothing."""
-        study = Study(self.choice.sampler_for, self.space, objectives, path, name, self.pruner)
+    def study(self, objectives: tuple[Objective, ...], where: Place | None = None, name: str = "hpo") -> Study:
+        """A new study, empty; `where=None` keeps nothing."""
+        study = Study(self.choice.sampler_for, self.space, objectives, where, name, self.pruner)
         study.note_sampler(self.choice.name)
         return study
 

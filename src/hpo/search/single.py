@@ -13,7 +13,7 @@ from hpo.config import Verbose
 from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
 from hpo.experiment.directory import check_new
-from hpo.experiment.earlier import check_no_search, check_same_training, check_study, find_earlier
+from hpo.experiment.earlier import check_no_search, check_places, check_same_training, check_study, find_earlier
 from hpo.experiment.experiment import Experiment
 from hpo.interrupts import heeding_signals
 from hpo.search.budget import Budget, Limits
@@ -59,12 +59,13 @@ def run_single(config: DictConfig) -> None:
     source = find_data_source(config)
     if earlier is not None:
         check_no_search(earlier)
+        check_places(earlier, config)
         check_study(earlier)
         check_same_training(earlier, config, source)
     check(config)
     with opened(config, source, earlier) as experiment, _training_on_terminal(config, experiment):
         stream = InlineStream(config, experiment.paths)
-        study = method.study(experiment.objectives, experiment.paths.study_db, experiment.paths.experiment_id)
+        study = method.study(experiment.objectives, experiment.study_place, experiment.paths.experiment_id)
         try:
             proposals = method.proposals(study, config)
             budget = Budget(Limits(), experiment.objectives)

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +22,7 @@ from hpo.records import State, Value
 from hpo.search.sampler import SamplerFor, inherit
 from hpo.search.study_file import StudyFile
 from hpo.search.tree import SearchSpace
+from hpo.stores import Place
 
 _OPTUNA_STATE = {
     State.COMPLETE: TrialState.COMPLETE,
@@ -56,7 +56,7 @@ class Study:
         sampler_for: SamplerFor,
         space: SearchSpace,
         objectives: Sequence[Objective],
-        path: Path | None = None,
+        where: Place | None = None,
         name: str = "hpo",
         pruner: BasePruner | None = None,
     ) -> None:
@@ -82,7 +82,7 @@ class Study:
         self._known_attributes: dict[int, frozenset[str]] = {}
         # what proposed before, where that was another one
         self.earlier_sampler: str | None = None
-        self._file = StudyFile(path, name, self._study.directions) if path else None
+        self._file = StudyFile(where, name, self._study.directions) if where else None
         if self._file:
             self._take_up(self._file)
 

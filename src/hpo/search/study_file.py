@@ -18,8 +18,10 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from hpo.experiment import sqlite
+from hpo.experiment.copying import make_study_tables
+from hpo.experiment.databases import engine_options, url_of
 from hpo.stored import SAMPLERS
+from hpo.stores import Place
 
 
 def _table(model: Any) -> sa.Table:
@@ -37,16 +39,22 @@ _USER_ATTRIBUTES = _table(models.TrialUserAttributeModel)
 
 
 class StudyFile:
-    """The study of one experiment in an SQLite file that `optuna.load_study` opens: a new or an earlier one.
+    """The study of one experiment in a database that `optuna.load_study` opens: a new or an earlier one.
 
     `found` are the trials that an earlier search left, by number, and `attributes` what its sampler noted.
     """
 
-    def __init__(self, path: Path, name: str, directions: Sequence[StudyDirection]) -> None:
-        self._storage = RDBStorage(sqlite.url(path), engine_kwargs=sqlite.engine_options(path))
-        names = {study.study_name: study._study_id for study in self._storage.get_all_studies()}
-        self._study_id = names[name] if name in names else self._storage.create_new_study(directions, name)
-        self.found = self._storage.get_all_trials(self._study_id, deepcopy=False) if name in names else []
+    def __init__(self, where: Place, name: str, directions: Sequence[StudyDirection]) -> None:
+        if not isinstance(where, Path):
+            make_study_tables(where)
+        self._storage = RDBStorage(url_of(where), engine_kwargs=engine_options(where))
+        self.found: list[FrozenTrial] = []
+        try:
+            self._study_id = self._storage.get_study_id_from_name(name)
+        except KeyError:
+            self._study_id = self._storage.create_new_study(directions, name)
+        else:
+            self.found = self._storage.get_all_trials(self._study_id, deepcopy=False)
         self._trial_ids = {trial.number: trial._trial_id for trial in self.found}
         self.attributes = self._storage.get_study_system_attrs(self._study_id)
         self._study_attributes = dict(self.attributes)

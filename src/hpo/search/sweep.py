@@ -17,11 +17,19 @@ from sqlalchemy.exc import OperationalError
 
 from hpo.disk import disk_error, is_of_a_disk
 from hpo.ending import NoneCompleted
-from hpo.errors import ClusterError, DeviceError, DiskError, HpoError, MisfitError
+from hpo.errors import ClusterError, DeviceError, DiskError, HpoError, MisfitError, StoreError
 from hpo.experiment.checks import check_budgets, check_config
 from hpo.experiment.data_source import find_data_source
+from hpo.experiment.databases import lost_store
 from hpo.experiment.directory import check_new
-from hpo.experiment.earlier import Earlier, check_same_training, check_study, find_earlier, spelled_change
+from hpo.experiment.earlier import (
+    Earlier,
+    check_places,
+    check_same_training,
+    check_study,
+    find_earlier,
+    spelled_change,
+)
 from hpo.experiment.experiment import Experiment
 from hpo.experiment.retrain import paused, waiting
 from hpo.experiment.summary import summary
@@ -46,6 +54,7 @@ from hpo.search.sampler import build_sampler
 from hpo.search.stream import Placing, Stream
 from hpo.search.warm_start import read_warm_start
 from hpo.search.wider import check_wider
+from hpo.shell import resume_command
 from hpo.terminal import show
 
 
@@ -88,6 +97,7 @@ def sweep(
     with _closing(launcher):
         source = find_data_source(config)
         if earlier is not None:
+            check_places(earlier, config)
             check_study(earlier)
             check_same_training(earlier, config, source)
             check_wider(earlier.paths, space)
@@ -116,7 +126,7 @@ def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experim
     for said in method.said(config.total_trials, config.num_replicates):
         experiment.say(said)
     fixed = (*method.space.fixed, *experiment.fixed_overrides())
-    study = method.study(experiment.objectives, experiment.paths.study_db, experiment.paths.experiment_id)
+    study = method.study(experiment.objectives, experiment.study_place, experiment.paths.experiment_id)
     if study.earlier_sampler is not None:
         experiment.say(f"changed: {spelled_change('sampler', study.earlier_sampler, method.choice.name)}")
     try:
@@ -173,6 +183,13 @@ def opened(
     except (OSError, OperationalError) as error:
         if experiment is None or (isinstance(error, OSError) and not is_of_a_disk(error)):
             raise
+        if isinstance(error, OperationalError) and (lost := lost_store(config, error)) is not None:
+            experiment.abandon()
+            show(summary(experiment, can_resume=False))  # the error says it
+            raise StoreError(
+                f"{lost}.\nThe experiment waits: when it answers again, continue it: "
+                f"{resume_command(experiment.paths.root)}"
+            ) from error
         told = error if isinstance(error, DiskError) else disk_error(_place_of(error, experiment), error)
         with suppress(OSError, OperationalError):
             experiment.close(State.WAITING, str(told))

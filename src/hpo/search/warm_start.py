@@ -20,6 +20,7 @@ from hpo.records import Value
 from hpo.resolved import without_passwords
 from hpo.search.spelled import spelled_values
 from hpo.search.tree import Parameter, SearchSpace
+from hpo.stored import is_there, readable
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _OF_CONSTRAINTS = "constraints"
@@ -87,12 +88,12 @@ def _opened(source: str) -> Iterator[optuna.Study]:
     if "://" not in source:
         root = Path(source).absolute()
         database = ExperimentPaths.of(root).study_db if root.name.startswith(EXPERIMENT_PREFIX) else None
-        if database is None or not database.is_file():
+        if database is None or not is_there(database):
             raise ConfigError(
                 f"warm_start={source} has no study: give the directory of an experiment, with its databases, or "
                 "the URL of a study such as sqlite:///study.db"
             )
-        url = sqlite.url(database)
+        url = sqlite.url(readable(database))
     file = url.removeprefix("sqlite:///") if url.startswith("sqlite:///") else None
     if file is not None and not Path(file).is_file():
         raise ConfigError(f"warm_start={source} cannot be opened: there is no file {file}")

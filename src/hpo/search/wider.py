@@ -18,7 +18,7 @@ from hpo.errors import ExperimentError, SearchSpaceError
 from hpo.paths import ExperimentPaths
 from hpo.search.spelled import spelled_values
 from hpo.search.tree import SearchSpace
-from hpo.stored import reading
+from hpo.stored import is_there, reading
 
 
 def check_wider(paths: ExperimentPaths, space: SearchSpace) -> None:
@@ -38,17 +38,17 @@ def check_wider(paths: ExperimentPaths, space: SearchSpace) -> None:
 
 def _there(paths: ExperimentPaths) -> Iterator[tuple[str, BaseDistribution]]:
     """Every parameter of the study and the distributions that it has had."""
-    if not paths.study_db.is_file():
+    if not is_there(paths.study_db):
         return
-    with closing(reading(paths.study_db)) as connection:
-        try:
+    try:
+        with closing(reading(paths.study_db)) as connection:
             rows = connection.execute("SELECT DISTINCT param_name, distribution_json FROM trial_params").fetchall()
-        except sqlite3.OperationalError:  # the scheduler died before it had made the tables
-            return
-        except sqlite3.DatabaseError as error:
-            raise ExperimentError(
-                f"{paths.root} cannot be continued: its study, {paths.study_db.name}, cannot be read: {error}"
-            ) from error
+    except sqlite3.OperationalError:  # the scheduler died before it had made the tables
+        return
+    except sqlite3.DatabaseError as error:
+        raise ExperimentError(
+            f"{paths.root} cannot be continued: its study, {paths.study_db.name}, cannot be read: {error}"
+        ) from error
     for name, text in rows:
         yield name, json_to_distribution(text)
 

@@ -1,0 +1,123 @@
+"""Whole experiments whose databases a real PostgreSQL has, one of several in it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hpo.paths import ExperimentPaths
+from hpo.saved import SavedExperiment
+from tests.e2e.conftest import command, environment, run_hpo
+from tests.e2e.test_resume import python, running, wait_for
+from tests.postgresql import PASSWORD, Server, values_of_study, wait_until_gone
+from tests.projects import make_project
+
+pytestmark = pytest.mark.slow
+
+SEARCH = (
+    "+experiment=quadratic",
+    "--multirun",
+    "total_trials=4",
+    "tensorboard=false",
+    "hydra/sweeper/sampler=random",
+)
+
+
+def in_it(url: str) -> tuple[str, str]:
+    return f"state_db={url}", f"study_db={url}"
+
+
+def test_a_search_is_resumed_shown_and_analysed_and_no_file_has_the_password(
+    tmp_path: Path, database: str, postgresql: Server
+) -> None:
+    run = run_hpo(tmp_path, *SEARCH, *in_it(database))
+    assert run.status == 0, run.stderr
+    assert not list(run.paths.root.glob("*.db*"))
+    refused = run_hpo(tmp_path, *SEARCH, f"experiment_id={run.paths.experiment_id}", "resume=true")
+    assert refused.status == 2
+    assert "python -m hpo.migrate" in refused.stderr
+
+    resumed = python(tmp_path, "hpo.resume", str(run.paths.root), "total_trials=6")
+    assert resumed.returncode == 0, resumed.stderr
+
+    told = python(tmp_path, "hpo.status", str(run.paths.root))
+    assert "6 trials, total_trials=6: 6 COMPLETE" in told.stdout, told.stderr
+    saved = SavedExperiment.open(run.paths.root)
+    assert [trial.number for trial in saved.trials] == list(range(6))
+    assert values_of_study(database, saved.experiment_id) == [trial.value for trial in saved.trials]
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or PASSWORD.encode() not in path.read_bytes(), path
+
+
+def test_eight_experiments_at_once_keep_apart(tmp_path: Path, database: str, postgresql: Server) -> None:
+    names = [f"number_{index}" for index in range(8)]
+    processes = [
+        subprocess.Popen(
+            command(
+                *SEARCH,
+                *in_it(database),
+                *(f"experiment_id={name}", f"random_seed={index}", "concurrent_trials=1"),
+                *(f"experiment_dir={tmp_path}", "verbose=silent"),
+            ),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index, name in enumerate(names)
+    ]
+    for process in processes:
+        said, _ = process.communicate(timeout=180)
+        assert process.returncode == 0, said
+
+    in_database = database.rpartition("/")[2]
+    counts = postgresql.sql("SELECT experiment_id, COUNT(*) FROM hpo.trials GROUP BY 1 ORDER BY 1", in_database)
+    assert counts.splitlines() == [f"{name}|4" for name in names]
+    assert postgresql.sql("SELECT study_name FROM studies ORDER BY 1", in_database).splitlines() == names
+    values = []
+    for name in names:
+        trials = SavedExperiment.open(ExperimentPaths(tmp_path, name).root).trials
+        assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
+        values.append(json.dumps([trial.value for trial in trials]))
+    assert len(set(values)) == len(names)
+
+
+def test_a_server_that_dies_leaves_an_experiment_that_goes_on_when_it_is_back(
+    tmp_path: Path, database: str, postgresql: Server
+) -> None:
+    make_project(
+        tmp_path,
+        """
+import time
+from pathlib import Path
+
+def run(trial, x):
+    for step in range(1, 6):
+        while step > 2 and not Path("go").exists() and not trial.must_leave():
+            time.sleep(0.01)
+        trial.report({"score": x + step}, step)
+""",
+    )
+    search = ("+experiment=mine", "--multirun", "+task.x=interval(0,1)", "hydra/sweeper/sampler=random")
+    with running(tmp_path, *search, "total_trials=2", *in_it(database)) as process:
+        wait_for(process, " 2 running")
+        postgresql.stop()
+        try:
+            wait_until_gone(postgresql)
+            (tmp_path / "go").touch()
+            said = process.communicate(timeout=120)[0]
+        finally:
+            postgresql.start()
+    assert process.returncode == 75, said
+    assert "does not answer" in said
+    assert "Traceback" not in said
+    (root,) = (tmp_path / "experiments").iterdir()
+
+    resumed = python(tmp_path, "hpo.resume", str(root))
+
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    trials = SavedExperiment.open(root).trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2
