@@ -14,6 +14,7 @@ NAMES = (
     "memory",
     "reports",
     "scale",
+    "slots",
     "asha",
     "recovery",
     "analysis",
