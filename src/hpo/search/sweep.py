@@ -118,10 +118,10 @@ def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experim
     if method.pruner is not None and isinstance(stream, BatchStream):
         experiment.warn(
             "pruner: without effect here, since this launcher tells nothing before a trial has ended; "
-            "hydra/launcher=local, slurm and in_process do"
+            "hydra/launcher=local, ray, slurm and in_process do"
         )
     if not isinstance(stream, Placing) and not (is_constant(config) and need_of(config).is_nothing):
-        experiment.warn("resources_per_trial: without effect here, it needs hydra/launcher=local or slurm")
+        experiment.warn("resources_per_trial: without effect here, it needs hydra/launcher=local, ray or slurm")
     experiment.shown.expect(method.planned.total_trials)
     for said in method.said(config.total_trials, config.num_replicates):
         experiment.say(said)

@@ -13,9 +13,10 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import run_hpo
-from tests.e2e.test_resume import python, running, study_of, the_paths, trials, wait_for
+from tests.e2e.test_resume import python, running, the_paths, trials, wait_for
 from tests.launchers import waiting_searches
 from tests.launchers.ray.conftest import SMALL
+from tests.launchers.search_contract import SearchContract
 from tests.launchers.waiting_searches import CODE, assert_whole, go_on, wait_for_reports
 from tests.projects import make_project
 
@@ -52,6 +53,12 @@ def processes_below(folder: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+class TestRaySearches(SearchContract):
+    @pytest.fixture(autouse=True)
+    def _joined(self, cluster: Any) -> None:
+        self.launcher = ("hydra/launcher=ray", f"hydra.launcher.address={cluster.address}")
 
 
 def test_a_node_that_is_lost_sends_its_trial_elsewhere_and_it_goes_on_there(folder: Path, cluster: Any) -> None:
@@ -114,17 +121,6 @@ def test_ctrl_c_lets_trials_leave_and_nothing_of_the_ray_that_was_started_here_b
     assert process.returncode == 75, said
     assert trials(the_paths(folder), "state, reason") == [("WAITING", "interrupted, to be continued")] * 2
     assert not psutil.wait_procs(of_ray, timeout=30)[1]
-
-
-def test_trials_that_will_lose_are_pruned(folder: Path, cluster: Any) -> None:
-    options = ("pruner=threshold", "+pruner.upper=-1", f"hydra.launcher.address={cluster.address}")
-    with running(folder, *SEARCH, *options) as process:
-        said = process.communicate(timeout=120)[0]
-    assert process.returncode == 1, said
-
-    paths = the_paths(folder)
-    assert trials(paths, "state, reason") == [("PRUNED_POOR_PERFORMANCE", "stopped by the pruner")] * 2
-    assert {trial.state.name for trial in study_of(paths).trials} == {"PRUNED"}
 
 
 def test_modules_and_variables_come_with_the_runtime_environment(tmp_path: Path, cluster: Any) -> None:

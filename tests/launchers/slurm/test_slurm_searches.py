@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import run_hpo
-from tests.e2e.test_resume import python, running, study_of, the_paths, trials, wait_for
+from tests.e2e.test_resume import python, running, the_paths, trials, wait_for
 from tests.launchers import waiting_searches
+from tests.launchers.search_contract import SearchContract
 from tests.launchers.slurm.cluster import Cluster
 from tests.launchers.waiting_searches import CODE, assert_whole, go_on, wait_for_reports
 from tests.projects import make_project
@@ -33,6 +34,21 @@ def folder(tmp_path: Path, cluster: Cluster) -> Iterator[Path]:
     (tmp_path / "go").touch()
     for job in cluster.jobs():
         cluster.command("scancel", job)
+
+
+class TestSlurmSearches(SearchContract):
+    launcher = ("hydra/launcher=slurm", "hydra.launcher.poll_s=0.05", "hydra.launcher.queue_poll_s=0.5")
+
+    @pytest.fixture(autouse=True)
+    def _of_it(self, cluster: Cluster) -> Iterator[None]:
+        self.cluster = cluster
+        yield
+        # not a job is left behind, however the search has ended
+        for job in cluster.jobs():
+            cluster.command("scancel", job)
+
+    def assert_nothing_runs(self) -> None:
+        assert not self.cluster.jobs()
 
 
 def test_a_trial_whose_job_runs_out_of_time_goes_on_in_the_same_job(folder: Path) -> None:
@@ -113,22 +129,6 @@ def test_what_ended_while_there_was_no_scheduler_is_taken_from_its_files(folder:
     assert_whole(the_paths(folder), num_attempts=1)
 
 
-def test_ctrl_c_lets_trials_leave_and_no_job_behind(folder: Path, cluster: Cluster) -> None:
-    with running(folder, *SEARCH) as process:
-        wait_for_reports(process, folder)
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[0]
-    assert process.returncode == 75, said
-    assert not cluster.jobs()
-    paths = the_paths(folder)
-    assert trials(paths, "state, reason") == [("WAITING", "interrupted, to be continued")] * 2
-
-    go_on(folder)
-    resumed = python(folder, "hpo.resume", str(paths.root))
-    assert resumed.returncode == 0, resumed.stderr
-    assert_whole(paths, num_attempts=2)
-
-
 def test_a_job_that_must_not_be_requeued_is_followed_by_another(folder: Path, cluster: Cluster) -> None:
     options = ("hydra.launcher.requeue=false", "+hydra.launcher.additional_parameters.no-requeue=true")
     with running(folder, *SEARCH, *options, "total_trials=1", "max_retries=0") as process:
@@ -143,20 +143,6 @@ def test_a_job_that_must_not_be_requeued_is_followed_by_another(folder: Path, cl
     assert process.returncode == 0, said
 
     assert_whole(the_paths(folder), num_attempts=2)
-
-
-def test_trials_that_will_lose_are_pruned_in_their_jobs(folder: Path) -> None:
-    with running(
-        folder,
-        *SEARCH,
-        *("pruner=threshold", "+pruner.upper=-1", "hydra.launcher.trials_per_job=2"),
-    ) as process:
-        said = process.communicate(timeout=120)[0]
-    assert process.returncode == 1, said
-
-    paths = the_paths(folder)
-    assert trials(paths, "state, reason") == [("PRUNED_POOR_PERFORMANCE", "stopped by the pruner")] * 2
-    assert {trial.state.name for trial in study_of(paths).trials} == {"PRUNED"}
 
 
 def test_one_job_runs_several_trials(folder: Path, cluster: Cluster) -> None:
