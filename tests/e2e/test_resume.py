@@ -18,7 +18,7 @@ import pytest
 from hpo import resume
 from hpo.paths import ExperimentPaths
 from tests.conftest import run_in_process
-from tests.e2e.conftest import Run, command, environment, run_hpo
+from tests.e2e.conftest import Run, command, environment, run_hpo, run_hpo_in_process
 
 MNIST = (
     *("+experiment=mnist", "data_config=digits", "--multirun", "total_trials=3", "train_config.epochs=4"),
@@ -155,6 +155,18 @@ def test_the_same_command_with_resume_starts_continues_and_goes_further(
     assert "total_trials: 3\n" in run.paths.config.read_text()
     assert not run.paths.earlier_config(2).exists()
     assert_as_whole(whole, run.paths)
+
+
+def test_another_launcher_is_taken_over_and_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    search = ("+experiment=quadratic", "--multirun", "experiment_id=mine", "tensorboard=false")
+    run = run_hpo_in_process(tmp_path, capfd, *search, "total_trials=1", "hydra/launcher=in_process")
+    assert run.status == 0, run.stderr
+
+    for launcher, changed in (("in_process", False), ("local", True), ("local", False)):
+        again = run_hpo_in_process(
+            tmp_path, capfd, *search, "total_trials=1", f"hydra/launcher={launcher}", "resume=true"
+        )
+        assert ("changed: hydra/launcher: in_process -> local\n" in again.stdout) == changed
 
 
 @pytest.mark.slow

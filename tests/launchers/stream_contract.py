@@ -161,6 +161,33 @@ class StreamContract:
             _ = returned.return_value
 
 
+class IsolatedStreamContract(StreamContract):
+    """Of launchers whose trials have processes of their own, which may die."""
+
+    def test_a_trial_that_dies_ends_once_with_the_reason_and_others_follow(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.kill_itself, tmp_path) as launcher:
+            for _ in range(2):
+                launcher.submit(TrialSpec(0))
+                ended = the_end(launcher)
+                assert ended.state is State.FAIL_RECOVERABLE
+                assert ended.reason == "its process died: killed by signal 9 (SIGKILL)"
+
+    def test_a_trial_that_does_not_listen_is_killed_and_another_one_follows(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.ignore_termination, tmp_path) as launcher:
+            launcher.submit(TrialSpec(0))
+            while not any(isinstance(event, Report) for event in waited(launcher, 60.0)):
+                pass
+            launcher.kill(0, "it stalled", State.FAIL_RECOVERABLE)
+            ended = the_end(launcher)
+            assert (ended.state, ended.reason) == (State.FAIL_RECOVERABLE, "it stalled")
+            launcher.submit(TrialSpec(1))
+            while not any(isinstance(event, Report) for event in waited(launcher, 60.0)):
+                pass
+            launcher.kill(1, "it stalled too", State.FAIL)
+            ended = the_end(launcher)
+        assert (ended.number, ended.state, ended.reason) == (1, State.FAIL, "it stalled too")
+
+
 def _hear_until_it_raises(launcher: Any, hear: Hear) -> None:
     for _ in range(10):
         launcher.wait(hear, 60.0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from hpo.stores import KEYS, shown
 
 # what is of one launch, or filled in by it
 _OF_A_LAUNCH = ("resume", "dry_run", "experiment_dir", "experiment_id", "config_hash", "run_task", "verbose")
+_LAUNCHER = "hydra/launcher="
 _OF_THE_DATA = ("data_source", "data_digest")
 
 
@@ -48,6 +50,14 @@ class Earlier:
                     return str(row[0])
         return ""
 
+    @property
+    def launcher(self) -> str:
+        """The launcher that its command line has named, the last time that it ran."""
+        with suppress(sqlite3.Error, ValueError), closing(reading(self.paths.state_db)) as connection:
+            row = connection.execute("SELECT arguments FROM experiments").fetchone()
+            return named_launcher(json.loads(row[0]) if row is not None and row[0] else ())
+        return named_launcher(())
+
     def changes(self, config: DictConfig) -> dict[str, tuple[Any, Any]]:
         """What `config` has otherwise: dotted key -> (as it was, as it is)."""
         if not self.config:
@@ -57,6 +67,12 @@ class Earlier:
         keys = [key for key in {**before, **now} if key.partition(".")[0] not in skipped]
         # a group that is none is a leaf, and none when another option takes its place
         return {key: (before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)}
+
+
+def named_launcher(arguments: Iterable[str]) -> str:
+    """The last launcher that is named; where there is none the configuration has it."""
+    named = [text.removeprefix(_LAUNCHER) for text in arguments if text.startswith(_LAUNCHER)]
+    return named[-1] if named else "as configured"
 
 
 def find_earlier(config: DictConfig) -> Earlier | None:
