@@ -13,6 +13,7 @@ from tests.conftest import Compose
 from tests.trial.directories import prepared
 from tests.trial.links import Collecting
 
+_LEFT = "interrupted, to be continued"
 TASK = "tests.trial.example_tasks.reports_until_it_is_stopped"
 
 
@@ -27,5 +28,7 @@ def test_a_wish_to_stop_that_comes_while_the_processes_are_on_their_way_reaches_
     with execution_whitelist((*BUILT_IN, TASK)):
         ended = run_distributed(config, prepared(tmp_path / "trial"), link)
 
-    assert (ended.state, ended.reason) == (State.WAITING, BEFORE_ITS_START)
-    assert link.events == [ended]
+    # the first process may have looked before the wish was with it
+    assert (ended.state, ended.reason in (BEFORE_ITS_START, _LEFT)) == (State.WAITING, True), ended
+    assert link.events[-1] == ended
+    assert len(link.events) == 1 or ended.reason == _LEFT
