@@ -61,6 +61,8 @@ class Cluster:
             with _undisturbed():
                 ray.init(**given)
         except Exception as error:
+            with _undisturbed():
+                ray.shutdown()  # what has started of it
             where = "Ray does not start" if self.is_own else "Ray cannot be joined"
             told = "".join(f", {name}={value}" for name, value in init.items())
             raise ConfigError(f"{where} (hydra.launcher.address={address}{told}): {first_line(error)}") from error
@@ -131,10 +133,27 @@ def _check_address(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
     except OSError as error:
-        raise ConfigError(
-            f"hydra.launcher.address={address}: nobody answers there ({error.strerror or error}); "
-            "`ray status` on a node tells whether the cluster runs"
-        ) from error
+        raise _silent(address, str(error.strerror or error)) from error
+    if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(address):
+        raise _silent(address, "what listens there is no Ray")
+
+
+def _speaks_grpc(address: str) -> bool:
+    import grpc
+
+    with grpc.insecure_channel(address) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=_CONNECT_S)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
+
+
+def _silent(address: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"hydra.launcher.address={address}: nobody answers there ({reason}); `ray status` on a node tells whether "
+        "the cluster runs"
+    )
 
 
 def _nodes() -> list[dict[str, float]]:

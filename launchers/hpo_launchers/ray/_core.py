@@ -25,6 +25,8 @@ from hpo_launchers.worker.versions import versions
 if TYPE_CHECKING:
     from hpo_launchers.ray._stream import RayStream
 
+_NOT_OF_INIT = {"address", "runtime_env"}
+
 
 def open_stream(
     owner: Any,
@@ -50,6 +52,7 @@ def open_stream(
     from hpo_launchers.ray._stream import RayStream
 
     options = _plain(given)
+    _check_runtime_env(options["runtime_env"])
     runtime_env = options["runtime_env"]
     need = _need(config)
     cluster = Cluster(options, num_cpus=_num_cpus(need, options["concurrency"]))
@@ -120,4 +123,18 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
     for name, amount in options["resources"].items():
         if amount is None or amount <= 0:
             raise ConfigError(f"hydra.launcher.resources.{name}={amount} must be above 0")
+    _check_names("init", set(options["init"]) & _NOT_OF_INIT, "hydra.launcher has a key of its own for it")
     return options
+
+
+def _check_runtime_env(given: Mapping[str, Any]) -> None:
+    from ray.runtime_env import RuntimeEnv
+
+    known = {name for name in RuntimeEnv.known_fields if not name.startswith("_")}
+    _check_names("runtime_env", set(given) - known, f"Ray knows {', '.join(sorted(known))}")
+
+
+def _check_names(node: str, wrong: set[str], why: str) -> None:
+    """Raise ConfigError for names that a node of the launcher must not have: Ray takes no notice of some."""
+    for name in sorted(wrong):
+        raise ConfigError(f"hydra.launcher.{node}.{name} cannot be: {why}")

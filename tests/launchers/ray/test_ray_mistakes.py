@@ -36,6 +36,11 @@ def test_without_ray_the_message_has_the_install_line(tmp_path: Path, monkeypatc
         (["hydra.launcher.address=ray://head:10001"], "start the search on a node of the cluster"),
         (["hydra.launcher.concurrency=0"], r"concurrency \(concurrent_trials\) must be at least 1 but got 0"),
         (["+hydra.launcher.resources={a100:0}"], "resources.a100=0.* must be above 0"),
+        (["+hydra.launcher.init={address:auto}"], "init.address cannot be: hydra.launcher has a key of its own"),
+        (
+            ["+hydra.launcher.runtime_env={env_var:{A:b}}"],
+            "runtime_env.env_var cannot be: Ray knows .*, env_vars, ",
+        ),
         (["hydra.launcher.address=local", "+hydra.launcher.init={nonsense:1}"], "Ray does not start .*nonsense"),
         (
             ["hydra.launcher.address=local", "+hydra.launcher.runtime_env={working_dir: /not/here}"],
@@ -74,6 +79,20 @@ def test_an_address_at_which_nobody_answers_is_told_at_once(tmp_path: Path) -> N
         opened("ray", tasks.return_number, tmp_path, address),
     ):
         pass
+
+
+def test_what_listens_and_is_no_ray_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from hpo_launchers.ray import _cluster
+
+    monkeypatch.setattr(_cluster, "_CONNECT_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"hydra.launcher.address=127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            pytest.raises(ConfigError, match=r"nobody answers there \(what listens there is no Ray\)"),
+            opened("ray", tasks.return_number, tmp_path, address),
+        ):
+            pass
 
 
 @pytest.mark.slow
