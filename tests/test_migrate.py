@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from hpo.errors import ExperimentError
+from hpo.errors import ConfigError, ExperimentError
 from hpo.experiment import mirror
 from hpo.experiment.lock import SchedulerLock
 from hpo.migrate import main, migrate
 from hpo.paths import ExperimentPaths
 from hpo.saved import SavedExperiment
 from hpo.stored import readable
-from tests.postgresql import Server, values_of_study
+from tests.postgresql import PASSWORD, Server, values_of_study
 from tests.synthetic import make_experiment
 
 _TABLES = {
@@ -114,6 +114,46 @@ def test_what_is_at_the_other_place_already_is_never_overwritten(
     with pytest.raises(ExperimentError, match=f"has {paths.experiment_id} already: nothing is overwritten"):
         migrate(paths.root, {"state_db": database})
     assert postgresql.sql("SELECT COUNT(*) FROM hpo.trials", database.rpartition("/")[2]) == "30"
+
+
+def test_what_fails_half_way_leaves_both_as_they_were(
+    paths: ExperimentPaths, database: str, postgresql: Server
+) -> None:
+    kept = paths.study_db.read_bytes()
+    paths.study_db.write_bytes(b"junk" * 1000)
+    with pytest.raises(ExperimentError, match="study_db cannot be moved"):
+        migrate(paths.root, {"state_db": database, "study_db": database})
+    assert postgresql.sql("SELECT COUNT(*) FROM hpo.trials", database.rpartition("/")[2]) == "0"
+    assert not paths.earlier_config(1).exists()
+    paths.study_db.write_bytes(kept)
+    before = content(paths)
+
+    migrate(paths.root, {"state_db": database, "study_db": database})
+
+    # and back, where the server has lost a table
+    postgresql.sql("ALTER TABLE trial_params RENAME TO elsewhere", database.rpartition("/")[2])
+    with pytest.raises(ExperimentError):
+        migrate(paths.root, {"state_db": None, "study_db": None})
+    assert not paths.state_db.exists()
+    assert not paths.study_db.exists()
+    postgresql.sql("ALTER TABLE elsewhere RENAME TO trial_params", database.rpartition("/")[2])
+    migrate(paths.root, {"state_db": None, "study_db": None})
+    assert content(paths) == before
+
+
+def test_the_url_may_be_a_variable_of_the_environment(
+    paths: ExperimentPaths, database: str, postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_DATABASE", database.replace("@", f":{PASSWORD}@"))
+    before = content(paths)
+
+    said = migrate(paths.root, {"state_db": "${oc.env:MY_DATABASE}"})
+
+    assert PASSWORD not in "".join(said)
+    assert PASSWORD not in paths.config.read_text()
+    assert content(paths) == before
+    with pytest.raises(ConfigError, match="MY_OTHER"):
+        migrate(paths.root, {"state_db": "${oc.env:MY_OTHER}"})
 
 
 def test_an_experiment_at_work_is_not_moved(paths: ExperimentPaths, database: str) -> None:

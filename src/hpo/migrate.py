@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from omegaconf.errors import OmegaConfBaseException
 
 from hpo.errors import ConfigError, ExperimentError, HpoError
 from hpo.paths import ExperimentPaths
 from hpo.shell import resume_command
-from hpo.stores import KEYS, STATE_DB, STUDY_DB, Place, place_of, shown, written_urls
+from hpo.stores import KEYS, STATE_DB, STUDY_DB, Place, is_variable, place_of, resolved, shown, written_urls
 from hpo.terminal import flush, show
 
 _USAGE = (
@@ -50,9 +51,16 @@ def migrate(directory: Path, wanted: dict[str, str | None]) -> list[str]:
     moves = _moves(paths, wanted)
     lock = SchedulerLock(paths.lock)
     try:
-        said = [_copied(paths, move) for move in moves]
-        if moves:
-            write_config(paths, _with_urls(paths.config, moves), is_changed=True)
+        said: list[str] = []
+        try:
+            for move in moves:
+                said.append(_copied(paths, move))
+            if moves:
+                write_config(paths, _with_urls(paths.config, moves), is_changed=True)
+        except BaseException:
+            for move in moves[: len(said)]:
+                _undo(paths, move)
+            raise
         return [line for move, line in zip(moves, said, strict=True) for line in (line, *_left(paths, move))]
     finally:
         lock.release()
@@ -90,10 +98,13 @@ def _moves(paths: ExperimentPaths, wanted: dict[str, str | None]) -> list[_Move]
     found = []
     for key, url in wanted.items():
         source = place_of(files[key])
-        target: Place = files[key] if url is None else url
+        try:
+            target: Place = files[key] if url is None else resolved(url)
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"{key}={shown(url or '')}: {str(error).splitlines()[0]}") from error
         if target != source:
             if url is not None:
-                check_url(key, url)
+                check_url(key, str(target), is_from_environment=is_variable(url))
             found.append(_Move(key, source, target, url))
     return found
 
@@ -116,7 +127,9 @@ def _copied(paths: ExperimentPaths, move: _Move) -> str:
         copy, read = copying.copy_state, copying.state_as_data
     else:
         copy, read = copying.copy_study, copying.study_as_data
-    with ExitStack() as stack:
+    with ExitStack() as stack, ExitStack() as undo:
+        if isinstance(move.target, Path):
+            undo.callback(_remove, move.target)
         engine_of = databases.state_engine if is_state else databases.engine_of
         source, target = engine_of(move.source), engine_of(move.target)
         stack.callback(source.dispose)
@@ -138,6 +151,7 @@ def _copied(paths: ExperimentPaths, move: _Move) -> str:
         except sa.exc.SQLAlchemyError as error:
             told = str(getattr(error, "orig", None) or error).partition("\n")[0]
             raise ExperimentError(f"{move.key} cannot be moved to {shown(move.target)}: {shown(told)}") from error
+        undo.pop_all()
     counts = ", ".join(f"{len(rows)} {table}" for table, rows in before.items() if rows)
     return f"{move.key}: {shown(move.source)} -> {shown(move.target)} ({counts or 'nothing'})"
 
@@ -152,24 +166,43 @@ def _with_urls(config: Path, moves: Sequence[_Move]) -> str:
     return "\n".join(kept) + "\n" + yaml.safe_dump(urls, sort_keys=True)
 
 
+def _undo(paths: ExperimentPaths, move: _Move) -> None:
+    """Take away what was copied, where nothing was before."""
+    if isinstance(move.target, Path):
+        _remove(move.target)
+    else:
+        _delete(paths, move.key, move.target)
+
+
+def _remove(file: Path) -> None:
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        file.with_name(f"{file.name}{suffix}").unlink(missing_ok=True)
+
+
+def _delete(paths: ExperimentPaths, key: str, where: Place) -> None:
+    from hpo.experiment import copying, databases
+
+    engine = databases.state_engine(where) if key == STATE_DB else databases.engine_of(where)
+    delete = copying.delete_state if key == STATE_DB else copying.delete_study
+    try:
+        with engine.begin() as connection:
+            delete(connection, paths.experiment_id)
+    finally:
+        engine.dispose()
+
+
 def _left(paths: ExperimentPaths, move: _Move) -> list[str]:
     """Make way where the database was: a file keeps what it has under another name."""
-    from hpo.experiment import copying, databases, sqlite
+    from hpo.experiment import sqlite
 
     if isinstance(move.source, Path):
         aside = sqlite.set_aside(move.source, "moved")
         return [f"  what {move.source.name} had is kept as {aside.name}"]
-    is_state = move.key == STATE_DB
-    engine = databases.state_engine(move.source) if is_state else databases.engine_of(move.source)
-    delete = copying.delete_state if is_state else copying.delete_study
     try:
-        with engine.begin() as connection:
-            delete(connection, paths.experiment_id)
+        _delete(paths, move.key, move.source)
     except sa.exc.SQLAlchemyError as error:
         told = str(getattr(error, "orig", None) or error).partition("\n")[0]
         return [f"  its rows are still in {shown(move.source)}: {shown(told)}"]
-    finally:
-        engine.dispose()
     return [f"  its rows are removed from {shown(move.source)}"]
 
 

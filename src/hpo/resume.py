@@ -16,7 +16,7 @@ from hpo.errors import ExperimentError, HpoError
 from hpo.overrides import encode_value
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths
 from hpo.stored import reading
-from hpo.stores import KEYS, written_urls
+from hpo.stores import KEYS, is_variable, written_urls
 
 _USAGE = "usage: python -m hpo.resume DIR [overrides], DIR being <experiment_dir>/experiment_<experiment_id>"
 _OF_THE_DIRECTORY = ("experiment_dir", "experiment_id", "resume")
@@ -44,7 +44,7 @@ def resumed_arguments(directory: Path, overrides: Sequence[str]) -> tuple[list[s
     ]
     here = [f"experiment_dir={encode_value(str(paths.experiment_dir))}", f"experiment_id={paths.experiment_id}"]
     # it may have moved since
-    moved = [f"{key}={encode_value(url)}" for key, url in written_urls(paths.config).items() if url is not None]
+    moved = [f"{key}={_written(url)}" for key, url in written_urls(paths.config).items()]
     return [*kept, *moved, *overrides, *here, "resume=true"], Path(launch["working_directory"])
 
 
@@ -86,6 +86,10 @@ def _launch(paths: ExperimentPaths) -> dict[str, Any]:
         f"{paths.root} does not say how it was started: neither {paths.state_db.name} nor a trial's metadata.json "
         f"can be read. Give the command as it was, with resume=true experiment_id={paths.experiment_id}"
     )
+
+
+def _written(url: str | None) -> str:
+    return url if url is not None and is_variable(url) else encode_value(url)
 
 
 def _key(override: str) -> str:

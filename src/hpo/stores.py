@@ -6,13 +6,15 @@ A URL holds no password, unless that is taken from the environment as it is read
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from hpo.paths import STUDY_SUFFIX, ExperimentPaths
 from hpo.resolved import without_passwords
@@ -22,6 +24,8 @@ KEYS = (STATE_DB, STUDY_DB)
 PASSWORD_VARIABLE = "HPO_DB_PASSWORD"
 SECRET_VARIABLES = (PASSWORD_VARIABLE, "PGPASSWORD")
 """Variables that no file may hold."""
+
+_VARIABLE = re.compile(r"\$\{oc\.env:([A-Za-z_]\w*)\}")
 
 Place = Path | str
 """A file of SQLite, or the URL of a database that several experiments may share."""
@@ -43,10 +47,9 @@ def place_of(file: Path) -> Place:
     if url is None:
         return file
     try:
-        resolved: str = OmegaConf.create({"url": url})["url"]
-    except Exception as error:
+        return resolved(url)
+    except OmegaConfBaseException as error:
         raise sqlite3.OperationalError(f"{key_of(file)}={url}: {str(error).splitlines()[0]}") from error
-    return resolved
 
 
 def written_urls(config: Path) -> Mapping[str, str | None]:
@@ -65,6 +68,22 @@ def key_of(file: Path) -> str:
 def shown(where: Place) -> str:
     """A place as a message may have it."""
     return str(without_passwords(str(where)))
+
+
+def is_variable(text: str) -> bool:
+    """Whether a URL is the value of one variable as a whole, so that no file has any of it."""
+    return _VARIABLE.fullmatch(text) is not None
+
+
+def variables(texts: Iterable[str]) -> list[str]:
+    """The variables of the environment whose values the URLs are."""
+    return [found[1] for text in texts if (found := _VARIABLE.fullmatch(text)) is not None]
+
+
+def resolved(text: str) -> str:
+    """A URL as it is written, with the value of its variable. Raises OmegaConfBaseException without that."""
+    value: str = OmegaConf.create({"url": text})["url"]
+    return value
 
 
 def with_password(url: str) -> Any:

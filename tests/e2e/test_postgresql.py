@@ -30,7 +30,7 @@ def in_it(url: str) -> tuple[str, str]:
     return f"state_db={url}", f"study_db={url}"
 
 
-def test_a_search_is_resumed_shown_and_analysed_and_no_file_has_the_password(
+def test_a_search_is_resumed_and_shown_and_no_file_has_the_password(
     tmp_path: Path, database: str, postgresql: Server
 ) -> None:
     run = run_hpo(tmp_path, *SEARCH, *in_it(database))
@@ -48,6 +48,33 @@ def test_a_search_is_resumed_shown_and_analysed_and_no_file_has_the_password(
     saved = SavedExperiment.open(run.paths.root)
     assert [trial.number for trial in saved.trials] == list(range(6))
     assert values_of_study(database, saved.experiment_id) == [trial.value for trial in saved.trials]
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or PASSWORD.encode() not in path.read_bytes(), path
+
+
+def test_a_url_that_a_variable_holds_reaches_no_file_and_no_trial(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PGPASSWORD")
+    monkeypatch.setenv("MY_DATABASE", database.replace("@", f":{PASSWORD}@"))
+    make_project(
+        tmp_path,
+        """
+import os
+
+def run(trial, x):
+    assert not any(map(os.environ.get, ("MY_DATABASE", "PGPASSWORD", "HPO_DB_PASSWORD")))
+    return {"score": x}
+""",
+    )
+    search = ("+experiment=mine", "--multirun", "+task.x=interval(0,1)", "hydra/sweeper/sampler=random")
+    run = run_hpo(tmp_path, *search, "total_trials=2", *in_it("${oc.env:MY_DATABASE}"))
+    assert run.status == 0, run.stdout + run.stderr
+
+    resumed = python(tmp_path, "hpo.resume", str(run.paths.root), "total_trials=3")
+
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert len(SavedExperiment.open(run.paths.root).trials) == 3
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or PASSWORD.encode() not in path.read_bytes(), path
 

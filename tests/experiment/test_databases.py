@@ -27,6 +27,8 @@ Quadratic = Callable[..., DictConfig]
         ),
         ("postgresql://me:geheim@host/d", "state_db holds a password, .* state_db=postgresql://me@host/d"),
         ("postgresql://me@host/d?password=geheim", "holds a password, .*: state_db=postgresql://me@host/d"),
+        ("postgresql://me@host:abc/d", "state_db=postgresql://me@host:abc/d is no URL"),
+        ("postgresql://me@host/d?sslpassword=geheim", "holds a password, .*: state_db=postgresql://me@host/d"),
         ("nosuch://me@host/d", r"state_db=nosuch://me@host/d: Can't load plugin"),
         ("sqlite:////not/here/state.db", "cannot be opened: unable to open database file"),
     ],
@@ -78,6 +80,19 @@ def test_a_password_may_come_with_the_url_where_all_of_it_is_from_the_environmen
     monkeypatch.setenv("MY_DATABASE", database.replace("@", f":{PASSWORD}@"))
 
     check_stores(quadratic(state_db="${oc.env:MY_DATABASE}"))
+
+
+def test_a_variable_in_a_part_of_the_url_excuses_no_password(
+    quadratic: Quadratic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_HOST", "host")
+    for url in (
+        "postgresql://me:geheim@${oc.env:DB_HOST}/d",
+        "postgresql://me@${oc.env:DB_HOST}/d?password=geheim",
+    ):
+        with pytest.raises(ConfigError, match="state_db holds a password") as told:
+            check_stores(quadratic(state_db=url))
+        assert "geheim" not in str(told.value)
 
 
 def test_two_databases_in_one_file_would_have_the_same_tables(quadratic: Quadratic, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def _here(surroundings: Surroundings, setup: Setup) -> Surroundings:
     if _THREADS not in theirs:
         mine.pop(_THREADS, None)
     named = {name: mine[name] for name in mine if name.startswith(_OF_RAY) or name in setup["env_vars"]}
-    environment = {**mine, **theirs, **named} if setup["is_own"] else {**theirs, **mine}
+    environment = {**theirs, **named} if setup["is_own"] else {**theirs, **mine}
     others = [entry for entry in sys.path if entry not in surroundings.path]
     path = [*others, *surroundings.path] if setup["brings_code"] else [*surroundings.path, *others]
     folder = str(Path.cwd()) if setup["brings_directory"] else surroundings.working_directory

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hpo.resolvers import own_resolvers
-from hpo.stores import KEYS, SECRET_VARIABLES
+from hpo.stores import KEYS, SECRET_VARIABLES, variables
 from hpo.terminal import open_what_is_closed
 from hpo_launchers import _hydra, execution
 
@@ -42,10 +43,13 @@ def surroundings_of(
     if execution.is_run_config(config):
         # set by hpo's command for itself
         environment.pop(_FULL_ERROR, None)
-        if any(config[key] is not None for key in KEYS):
-            # a trial has nothing to do with the databases, and these words may be written to a shared file
-            for name in SECRET_VARIABLES:
-                environment.pop(name, None)
+        written: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, list(KEYS)), resolve=False)
+        urls = [str(url) for url in written.values() if url is not None]
+        # a trial has nothing to do with the databases, and these words may be written to a shared file
+        for name in SECRET_VARIABLES if urls else ():
+            environment.pop(name, None)
+        # what Hydra notes of the command line names them, and is resolved
+        environment |= dict.fromkeys(variables(urls), "")
     job = (
         task_function,
         context.callbacks,

@@ -135,14 +135,17 @@ def _rows_of_state(source: sa.Connection, table: sa.Table, experiment_id: str) -
 
 
 def _tables(connection: sa.Connection) -> Mapping[str, sa.Table]:
-    """Optuna's, as the database describes them."""
+    """Optuna's, as the database describes them; nothing where it has none. Raises NoSuchTableError for a part."""
     engine = connection.engine
     if engine not in _described:
         described = sa.MetaData()
         there = set(sa.inspect(connection).get_table_names())
         described.reflect(connection, only=[name for name in _OF_OPTUNA if name in there])
-        if len(described.tables) < len(_OF_OPTUNA):
-            return described.tables
+        missing = [name for name in _OF_OPTUNA if name not in described.tables]
+        if described.tables and missing:
+            raise sa.exc.NoSuchTableError(f"there is no table {', '.join(missing)}")
+        if missing:
+            return {}
         _described[engine] = described
     return _described[engine].tables
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hpo.errors import ConfigError
 from hpo.experiment import sqlite
-from hpo.stores import KEYS, PASSWORD_VARIABLE, Place, shown, with_password
+from hpo.stores import KEYS, PASSWORD_VARIABLE, Place, is_variable, shown, with_password
 
 STATE_SCHEMA = "hpo"
 _CONNECT_S = 10
@@ -74,7 +74,7 @@ def check_stores(config: DictConfig) -> None:
     for key in KEYS:
         url = config[key]
         if url is not None:
-            check_url(key, url, is_from_environment="${" in str(written[key]))
+            check_url(key, url, is_from_environment=is_variable(str(written[key])))
     if config.state_db is not None and config.state_db == config.study_db and not _is_postgresql(config.state_db):
         raise ConfigError(
             f"state_db and study_db are both {_without(sa.make_url(config.state_db))}, and each has a table "
@@ -89,9 +89,9 @@ def check_url(key: str, url: str, *, is_from_environment: bool = False) -> None:
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:
         raise ConfigError(f"{key}={shown(url)} is no URL of a database, such as {_EXAMPLE}") from error
-    if not is_from_environment and (parsed.password is not None or "password" in parsed.query):
+    if not is_from_environment and (parsed.password is not None or any(map(_is_secret, parsed.query))):
         raise ConfigError(
             f"{key} holds a password, which would be written into files. Leave it out: {key}={_without(parsed)}. "
             f"{_FROM_WHERE}"
@@ -124,12 +124,17 @@ def lost_store(config: DictConfig, error: Exception) -> str | None:
     return f"the database at {told} does not answer: {_first_line(error)}"
 
 
+def _is_secret(name: str) -> bool:
+    """Whether a part of a URL behind its question mark is one: password, sslpassword, but not passfile."""
+    return any(word in name.lower() for word in ("password", "passwd", "pwd", "secret", "token"))
+
+
 def _is_postgresql(url: str) -> bool:
     return sa.make_url(url).get_backend_name() == _POSTGRESQL
 
 
 def _without(url: sa.URL) -> str:
-    query = {name: value for name, value in url.query.items() if name != "password"}
+    query = {name: value for name, value in url.query.items() if not _is_secret(name)}
     return str(sa.URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query))
 
 

@@ -32,7 +32,7 @@ from hpo.overrides import encode
 from hpo.paths import TrialPaths
 from hpo.records import DataSource, Ended, Noted, ReplicateEnded, Report, Resumed, Started, State, TrialSpec, Value
 from hpo.resolved import plain, to_yaml, without_hydra
-from hpo.stores import STUDY_DB, place
+from hpo.stores import KEYS, STUDY_DB, place
 from hpo.trial import outcome
 
 _REPORT_FLUSH_S = 0.5
@@ -49,7 +49,7 @@ class Experiment:
         """
         check_config(config)
         self.objectives = objectives(config)
-        self._fixed: dict[str, Value] = {}
+        self._fixed: dict[str, Value] = {key: None for key in KEYS if config[key] is not None}  # not of trials
         devices = cuda_devices(config.device)
         provenance = collect_in_background([f"cuda:{name}" for name in devices] or ["cpu"])
         self._source = source

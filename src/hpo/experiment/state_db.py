@@ -192,9 +192,6 @@ class StateDB:
             ended_at=_utc(ended.time),
         )
 
-    def set_config(self, number: int, config: str) -> None:
-        self._update(number, config=config)
-
     def set_test_metrics(self, number: int, test_metrics: Mapping[str, float]) -> None:
         self._update(number, test_metrics=to_json(dict(test_metrics)))
 

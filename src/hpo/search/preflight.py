@@ -23,6 +23,7 @@ from hpo.search.needs import check_needs
 from hpo.search.origin import file_of, option_of
 from hpo.search.stream import Distant, Stream, the_end
 from hpo.search.tree import Parameter, SearchSpace
+from hpo.stores import KEYS
 from hpo.trial.attempt import RUN_CHECK
 
 _SUBDIR = "check"
@@ -38,7 +39,9 @@ def preflight(
     """Raise ConfigError for what would make every trial fail; it names the key, and the file that has it."""
     values = _values_of_the_space(config, space)
     check_needs(config, launcher, space, values)
-    found = {"data_source": source.name, "data_digest": source.digest} if source else {}
+    found: dict[str, Value] = {"data_source": source.name, "data_digest": source.digest} if source else {}
+    # as in each trial later
+    found |= {key: None for key in KEYS if config[key] is not None}
     with tempfile.TemporaryDirectory(prefix="hpo-check-") as folder:
         # what is printed goes into a log there
         Path(folder, _SUBDIR).mkdir()
