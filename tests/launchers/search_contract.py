@@ -152,5 +152,7 @@ def _x(params: object) -> int:
 
 
 def _num_records(trial: Path) -> int:
-    results = TrialPaths(trial).results
-    return len(json.loads(results.read_text())) if results.exists() else 0
+    try:
+        return len(json.loads(TrialPaths(trial).results.read_text()))
+    except (OSError, ValueError):  # not there yet, or just being appended to
+        return 0
