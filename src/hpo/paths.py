@@ -11,6 +11,8 @@ EXPERIMENT_PREFIX = "experiment_"
 REPLICATE_PREFIX = "replicate_"
 _ANY_REPLICATE = "replicate_*"
 STUDY_SUFFIX = "_optuna.db"
+STORED_FILES = "files.json"
+"""Beside a trial's files in a storage: which they are."""
 _TEMPORARY = ".{name}.tmp"
 _ANY_TEMPORARY = ".*.tmp"
 _MAX_NAME = 100

@@ -49,12 +49,17 @@ def open_stream(
 
     from hpo_launchers.ray._cluster import Cluster
     from hpo_launchers.ray._slot import Slot
+    from hpo_launchers.ray._storage import TrialStorage, check_storage
     from hpo_launchers.ray._stream import RayStream
 
     options = _plain(given)
     _check_runtime_env(options["runtime_env"])
     runtime_env = options["runtime_env"]
     need = _need(config)
+    storage = None
+    if options["storage"] is not None:
+        check_storage(options["storage"])
+        storage = TrialStorage(options["storage"])
     cluster = Cluster(options, num_cpus=_num_cpus(need, options["concurrency"]))
     problem = None if need is None else cluster.misfit(need)
     if problem is not None:
@@ -72,7 +77,7 @@ def open_stream(
             "versions": versions(),
             "surroundings": surroundings(wants_results),
             "modules": modules,
-            "stop_timeout_s": options["stop_timeout_s"],
+            **{key: options[key] for key in ("stop_timeout_s", "storage", "storage_sync_s")},
             "is_own": cluster.is_own,
             "env_vars": list(runtime_env.get("env_vars", ())),
             "brings_code": bool({"working_dir", "py_modules"} & set(runtime_env)),
@@ -90,6 +95,7 @@ def open_stream(
         nearby,
         capacity=options["concurrency"] or max(1, cluster.places(need or NOTHING)),
         stop_timeout_s=options["stop_timeout_s"],
+        storage=storage,
     )
     # Hydra tells a launcher when to begin, and never when its sweep is over
     weakref.finalize(owner, stream.close)
@@ -120,6 +126,8 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"hydra.launcher.concurrency (concurrent_trials) must be at least 1 but got {concurrency}"
         )
+    if options["storage_sync_s"] <= 0:
+        raise ConfigError(f"hydra.launcher.storage_sync_s={options['storage_sync_s']} must be above 0")
     for name, amount in options["resources"].items():
         if amount is None or amount <= 0:
             raise ConfigError(f"hydra.launcher.resources.{name}={amount} must be above 0")

@@ -12,14 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
-from hpo.records import Ended, Event, TrialSpec
-from hpo_launchers.jobs import Job
+from hpo.records import Ended, Event, State, TrialSpec
 from hpo_launchers.local._core import bare_stream
 from hpo_launchers.local._stream import LocalStream
 from hpo_launchers.ray._messages import Answer, Greeting, Order, Refused, Said, Setup, Start, Tell
+from hpo_launchers.ray._storage import Keeping, TrialStorage
 from hpo_launchers.worker.composing import Ordered
+from hpo_launchers.worker.directories import Directories
 from hpo_launchers.worker.loaded import pickled
 from hpo_launchers.worker.surroundings import Surroundings
 from hpo_launchers.worker.versions import misfit, versions
@@ -40,7 +39,10 @@ class Slot:
         self._stream: LocalStream | None = None
         self._wants_result = False
         self._templates: dict[int, bytes] = {}
-        self._sweep_dirs: dict[int, Path] = {}
+        self._directories = Directories()
+        self._storage: TrialStorage | None = None
+        self._sync_s = 0.0
+        self._keeping: Keeping | None = None
         self._number: int | None = None
 
     def greet(self, setup: Setup) -> Greeting:
@@ -85,6 +87,8 @@ class Slot:
     def _open(self, surroundings: Surroundings, setup: Setup) -> None:
         data = pickle.dumps(surroundings, protocol=pickle.HIGHEST_PROTOCOL)
         self._wants_result = surroundings.wants_result
+        if setup["storage"] is not None:
+            self._storage, self._sync_s = TrialStorage(setup["storage"]), setup["storage_sync_s"]
         self._stream = bare_stream(
             self._jobs, setup["modules"], lambda _: data, stop_timeout_s=setup["stop_timeout_s"]
         )
@@ -95,7 +99,10 @@ class Slot:
         if order.data is not None:
             self._templates[order.template] = order.data
         job = replace(order.job, template=self._templates[order.template])
-        problem = self._unseen(job, order.template)
+        directory = self._directories.of(job)
+        problem = None
+        if directory is not None:
+            problem = self._unseen(directory) if self._storage is None else self._fetched(self._storage, directory)
         if problem is None:
             assert self._stream is not None
             self._number = job.number
@@ -105,27 +112,50 @@ class Slot:
             self._stream.submit(TrialSpec(job.number))
         return problem
 
-    def _unseen(self, job: Job, template: int) -> str | None:
+    def _unseen(self, directory: Path) -> str | None:
         """The scheduler has made the trial's directory: whether it is there."""
-        if job.subdir is None:
-            return None
-        if template not in self._sweep_dirs:
-            config: DictConfig = pickle.loads(job.template)
-            self._sweep_dirs[template] = Path(config.hydra.sweep.dir).absolute()
-        directory = self._sweep_dirs[template] / job.subdir
         deadline = time.monotonic() + _SEEN_S
         while not directory.is_dir():
             if time.monotonic() > deadline:
                 return (
-                    f"{socket.gethostname()} does not see {directory}: the experiment's directory must be shared"
+                    f"{socket.gethostname()} does not see {directory}: the experiment's directory must be shared, "
+                    "or hydra.launcher.storage name a place for the trials' files"
                 )
             time.sleep(0.05)
         return None
+
+    def _fetched(self, storage: TrialStorage, directory: Path) -> str | None:
+        """Bring the trial's files here, and keep what it makes of them."""
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            storage.pull(directory)
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            return f"{socket.gethostname()} cannot bring {directory} from the storage: {told}"
+        self._keeping = Keeping(storage, directory, self._sync_s)
+        return None
+
+    def _kept(self, ended: Ended) -> Ended:
+        """The end of a trial, once its files are in the storage."""
+        if self._keeping is None or self._stream is None:
+            return ended
+        keeping, self._keeping = self._keeping, None
+        # what it still writes as it leaves
+        deadline = time.monotonic() + _SEEN_S
+        while self._stream.pids and time.monotonic() < deadline:
+            self._stream.wait(lambda _: None, 0.05)
+        try:
+            keeping.end()
+        except Exception as error:
+            reason = f"its files cannot be kept in the storage: {type(error).__name__}: {error}"
+            return replace(ended, state=State.FAIL_RECOVERABLE, reason=reason)
+        return ended
 
     def _said(self, event: Event) -> Said:
         if not isinstance(event, Ended):
             return Said(event)
         self._number = None
+        event = self._kept(event)
         if event.result is None:
             return Said(event)
         result = pickled(event.result) if self._wants_result else None

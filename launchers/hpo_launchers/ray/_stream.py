@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,9 +20,8 @@ from hpo_launchers.jobs import Composer
 from hpo_launchers.ray._cluster import Cluster
 from hpo_launchers.ray._messages import Answer, Greeting, Kill, Refused, Start, Tell
 from hpo_launchers.ray._remote import RemoteSlot, Trial, is_of_the_code, spelled
+from hpo_launchers.ray._storage import SentFiles, TrialStorage
 from hpo_launchers.worker.loaded import unpickled
-
-log = logging.getLogger(__name__)
 
 # for which a slot listens to its trial before it answers: what it is told meanwhile waits as long
 _TURN_S = 0.5
@@ -44,6 +43,7 @@ class RayStream:
         *,
         capacity: int,
         stop_timeout_s: float,
+        storage: TrialStorage | None = None,
     ) -> None:
         self.capacity = capacity
         self._composer = composer
@@ -51,6 +51,7 @@ class RayStream:
         self._open_actor = open_actor
         self._nearby = nearby
         self._stop_timeout_s = stop_timeout_s
+        self._files = SentFiles(storage)
         self._wants_results = False
         self._generation = 0
         self._line: list[Trial] = []
@@ -64,6 +65,9 @@ class RayStream:
         """Ship this process's environment, path and resolvers as they are now, and the jobs' returns back."""
         self._wants_results = wants_results
         self._generation += 1
+
+    def fetch(self, directory: Path) -> None:
+        self._files.fetch(directory)
 
     def nearby(self) -> Stream:
         return self._nearby()
@@ -193,6 +197,11 @@ class RayStream:
             self._start(slot, trial)
 
     def _start(self, slot: RemoteSlot, trial: Trial) -> None:
+        problem = self._files.sent(trial.job)
+        if problem is not None:
+            slot.trial = None
+            self._wait_for_cluster(trial, problem)
+            return
         template = trial.job.template
         # it is kept, so that its identity is nobody else's
         name = id(self._templates.setdefault(id(template), template))
@@ -242,7 +251,7 @@ class RayStream:
             elif isinstance(answer.event, Ended):
                 slot.trial = None
                 slot.orders.clear()
-                self._tell(answer.event, answer.result)
+                self._tell(self._files.brought(trial.job, answer.event), answer.result)
             else:
                 self._events.append(answer.event)
 
@@ -255,7 +264,7 @@ class RayStream:
         told = spelled(error)
         if slot.is_ready:
             reason, state = trial.killed_as or (f"{slot.name} died: {told}", State.FAIL_RECOVERABLE)
-            self._tell(Ended(trial.job.number, state, reason=reason))
+            self._tell(self._files.brought(trial.job, Ended(trial.job.number, state, reason=reason)))
             return
         self._num_mute += 1
         if is_of_the_code(error) or self._num_mute >= _MAX_MUTE:

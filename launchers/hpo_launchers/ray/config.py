@@ -32,6 +32,13 @@ class RayLauncherConf:
     # other arguments of ray.init
     init: dict[str, Any] = field(default_factory=dict)
 
+    # where trials' files are kept that no shared filesystem has, by a URL of fsspec, such as s3://bucket/folder;
+    # the nodes need not see the experiment's directory then
+    storage: str | None = None
+
+    # seconds between two looks at what a trial has written since
+    storage_sync_s: float = 10.0
+
     # seconds between asking what runs to end and ending it by force
     stop_timeout_s: float = 5.0
 

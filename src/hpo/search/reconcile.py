@@ -12,7 +12,7 @@ from hpo.experiment.experiment import Experiment
 from hpo.overrides import encode
 from hpo.records import COUNTED, Ended, Event, Noted, Resumed, State, TrialSpec
 from hpo.search.on_disk import events_on_disk
-from hpo.search.stream import Lasting, Stream
+from hpo.search.stream import Lasting, Storing, Stream
 from hpo.search.study import Proposal, Study, state_of
 from hpo.search.warm_start import is_warm
 from hpo.trial import outcome
@@ -58,6 +58,8 @@ def reconcile(
             continue
         spec = spec_of(study.proposal(trial), fixed)
         known = experiment.take_up(spec, _seconds(trial.datetime_start))
+        if isinstance(stream, Storing) and not trial.state.is_finished():
+            stream.fetch(experiment.trial(trial.number).root)
         if trial.state.is_finished():
             ended.append(known if known is not None else _made_up(trial, experiment))
         elif found := _on_disk(trial.number, experiment):

@@ -60,6 +60,14 @@ class Distant(Protocol):
 
 
 @runtime_checkable
+class Storing(Protocol):
+    """A stream whose trials may keep their files elsewhere."""
+
+    def fetch(self, directory: Path) -> None:
+        """Make a trial's directory what its last attempt has left of it, wherever that ran."""
+
+
+@runtime_checkable
 class Lasting(Protocol):
     """A stream whose trials outlive it."""
 

@@ -1,0 +1,171 @@
+"""Trials' files at a URL, for nodes that share no filesystem with the scheduler."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Run, command, environment
+from tests.e2e.test_resume import wait_for
+from tests.launchers import tasks, waiting_searches
+from tests.launchers.applications import opened
+from tests.launchers.ray.test_ray_searches import node
+from tests.launchers.waiting_searches import CODE, assert_whole, go_on
+from tests.projects import make_project
+
+pytest.importorskip("ray")
+
+from hpo_launchers.ray import _storage as storage
+
+# in a namespace of the scheduler's own the folder is another one, and what it holds is kept when it ends
+_HIDE = 'mount -t tmpfs tmpfs "$0" && "$@"; status=$?; cp -r "$0"/. "$0.kept"; exit $status'
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Path:
+    directory = tmp_path / "here" / "experiment_a" / "0000_aaaa"
+    (directory / "checkpoints").mkdir(parents=True)
+    (directory / "dashboard").mkdir()
+    (directory / "checkpoints" / "checkpoint_1.pt").write_bytes(b"one")
+    (directory / "results.json").write_text("[1]")
+    return directory
+
+
+def content(directory: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        path.relative_to(directory).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_directory_is_elsewhere_what_it_was_and_stays_so(tmp_path: Path, trial: Path) -> None:
+    url = f"file://{tmp_path / 'kept'}"
+    there = tmp_path / "there" / "experiment_a" / "0000_aaaa"
+    storage.TrialStorage(url).pull(there)
+    assert not there.exists()
+    here = storage.TrialStorage(url)
+    here.push(trial)
+
+    elsewhere = storage.TrialStorage(url)
+    elsewhere.pull(there)
+
+    assert content(there) == content(trial)
+    assert (there / "dashboard").is_dir()
+    # what it makes of them comes back: replaced, appended, and gone
+    (there / "checkpoints" / "checkpoint_1.pt").unlink()
+    (there / "checkpoints" / "checkpoint_2.pt").write_bytes(b"two")
+    (there / "checkpoints" / ".checkpoint_3.pt.tmp").write_bytes(b"half")
+    (there / "results.json").write_text("[1, 2]")
+    elsewhere.push(there)
+    here.pull(trial)
+    (there / "checkpoints" / ".checkpoint_3.pt.tmp").unlink()
+    assert content(trial) == content(there)
+
+
+def test_what_a_lost_node_had_half_sent_is_not_taken_for_whole(
+    tmp_path: Path, trial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"file://{tmp_path / 'kept'}"
+    lost = storage.TrialStorage(url)
+    lost.push(trial)
+    before = content(trial)
+    (trial / "checkpoints" / "checkpoint_2.pt").write_bytes(b"two")
+    put = lost._put
+
+    def dies(file: Path, target: str) -> None:
+        put(file, target)
+        raise ConnectionError("lost")
+
+    monkeypatch.setattr(lost, "_put", dies)
+    with pytest.raises(ConnectionError):
+        lost.push(trial)
+
+    there = tmp_path / "there" / "experiment_a" / "0000_aaaa"
+    storage.TrialStorage(url).pull(there)
+
+    assert content(there) == before
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nosuch://bucket", "storage=nosuch://bucket cannot be used: .*It takes a URL of fsspec, such as s3://"),
+        ("file:///proc/not/here", "storage=file:///proc/not/here cannot be used: "),
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_an_error_before_anything_starts(
+    tmp_path: Path, url: str, said: str
+) -> None:
+    from hpo.errors import ConfigError
+
+    with (
+        pytest.raises(ConfigError, match=said),
+        opened("ray", tasks.return_number, tmp_path, f"hydra.launcher.storage='{url}'"),
+    ):
+        pass
+
+
+@pytest.fixture
+def hidden(tmp_path: Path) -> Path:
+    """A folder of which the scheduler alone sees what it writes into it."""
+    probe = subprocess.run(["unshare", "--mount", "true"], capture_output=True)
+    if os.geteuid() != 0 or probe.returncode:
+        pytest.skip("no right to hide a folder")
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    (tmp_path / "experiments.kept").mkdir()
+    return folder
+
+
+@pytest.mark.slow
+def test_a_trial_goes_on_elsewhere_from_what_is_kept_where_nothing_is_shared(
+    tmp_path: Path, hidden: Path, cluster: Any
+) -> None:
+    make_project(tmp_path, CODE.replace('trial.report({"score": x + step}, step)', _SAVING))
+    search = command(
+        *(*waiting_searches.SEARCH, "hydra/launcher=ray", f"hydra.launcher.address={cluster.address}"),
+        *("+hydra.launcher.resources={far:1}", f"hydra.launcher.storage=file://{tmp_path / 'kept'}"),
+        *("hydra.launcher.storage_sync_s=0.1", "total_trials=1", "max_retries=1", f"experiment_dir={hidden}"),
+    )
+    words = ["unshare", "--mount", "sh", "-c", _HIDE, str(hidden), *search]
+    with (
+        node(cluster, far=1) as first,
+        subprocess.Popen(
+            words, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        try:
+            wait_for(process, " 1 running")
+            while not list((tmp_path / "kept").glob("*/*/checkpoints/*_2.pt")):
+                assert process.poll() is None
+            cluster.remove_node(first, allow_graceful=False)
+            wait_for(process, "FAIL_RECOVERABLE")
+            # the disk of the node is lost too
+            for directory in hidden.iterdir():
+                shutil.rmtree(directory)
+            with node(cluster, far=1):
+                assert "(attempt 2)" in wait_for(process, "(attempt 2)")
+                go_on(tmp_path)
+                said = process.communicate(timeout=120)[0]
+        finally:
+            process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0, said
+
+    run = Run(process.returncode, said, "", tmp_path / "experiments.kept")
+    assert_whole(run.paths, num_attempts=2)
+    ((trial_id,),) = run.trials("trial_id")
+    of_trial = run.paths.trial(trial_id)
+    assert json.loads(of_trial.metadata.read_text())["outcome"]["state"] == "COMPLETE"
+    assert "from iteration 2" in of_trial.log.read_text() or len(list(of_trial.checkpoints.glob("*.pt"))) == 1
+
+
+_SAVING = """trial.report({"score": x + step}, step)
+        trial.save({"step": step}, step)"""
