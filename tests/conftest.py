@@ -195,7 +195,10 @@ def run_in_process(
         torch.set_num_threads(1)
         # the next project may have a package of the same name
         for name, module in list(sys.modules.items()):
-            if (getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}"):
+            # a package without __init__.py has folders and no file
+            own = vars(module)
+            places = [own.get("__file__") or "", *(own.get("__path__") or ())]
+            if any(str(place).startswith(f"{folder}{os.sep}") for place in places):
                 del sys.modules[name]
     return subprocess.CompletedProcess(list(arguments), int(ended.value.code or 0), *capfd.readouterr())
 

@@ -25,6 +25,7 @@ _CONNECT_S = 10.0
 # Ray keeps in it what trials never put there
 _STORE_BYTES = 100_000_000
 _MIB = 2**20
+_BREAKPOINT = "PYTHONBREAKPOINT"
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
 
 
@@ -171,6 +172,7 @@ def _count(asked: Mapping[str, float], has: Mapping[str, float]) -> int:
 def _undisturbed() -> Iterator[None]:
     """Ray sets handlers of signals, which are the search's, and prints what it hears of workers."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    debugger = os.environ.get(_BREAKPOINT)
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -178,6 +180,11 @@ def _undisturbed() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        # nor are the user's breakpoints Ray's
+        if debugger is None:
+            os.environ.pop(_BREAKPOINT, None)
+        else:
+            os.environ[_BREAKPOINT] = debugger
         for number, handler in handlers.items():
             with suppress(ValueError):  # not the main thread
                 signal.signal(number, handler)
