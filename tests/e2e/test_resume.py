@@ -48,10 +48,12 @@ def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 def wait_for(process: subprocess.Popen[str], text: str) -> str:
     assert process.stdout is not None
+    said = []
     for line in process.stdout:
+        said.append(line)
         if text in line:
             return line
-    raise AssertionError(f"{text} was never said")
+    raise AssertionError(f"{text} was never said, but: {''.join(said)[-2000:]}")
 
 
 def python(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
