@@ -33,6 +33,7 @@ OTHER = ("other", canvas.GREY)
 _PALETTE = canvas.COLORS
 _DIM = "#6f6f6f"
 _MAX_NAMED_PAUSES = 8
+_PALE = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.8}
 
 
 def draw_history(subject: Subject) -> Figure | str:
@@ -219,7 +220,13 @@ def _draw_pauses(axes: Axes, spans: Spans, *, is_named: bool) -> None:
         axes.axvline(at, color=canvas.GREY, linestyle=":", linewidth=1.2)
         if is_named and len(spans.pauses) <= _MAX_NAMED_PAUSES:
             axes.annotate(
-                length, (at, 0), (3, 3), xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=7
+                length,
+                (at, 0),
+                (3, 3),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                fontsize=7,
+                bbox=_PALE,
             )
 
 
