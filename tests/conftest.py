@@ -34,6 +34,7 @@ from tests.postgresql import PASSWORD, Server, missing, running_server
 
 REPOSITORY = Path(__file__).parents[1]
 _LIMIT_S = 120
+_PACKAGE = "mypkg"
 _MAX_WORKERS = 8  # each holds torch: up to 1 GB, beside the processes that its tests start
 
 Compose = Callable[..., DictConfig]
@@ -181,6 +182,7 @@ def run_in_process(
     allowed_targets.cache_clear()
     importlib.invalidate_caches()
     capfd.readouterr()
+    _forget_packages(folder)
     try:
         with chdir(folder), warnings.catch_warnings(action="ignore"), pytest.raises(SystemExit) as ended:
             entry_point(arguments)
@@ -193,14 +195,19 @@ def run_in_process(
         allowed_targets.cache_clear()
         gc.unfreeze()
         torch.set_num_threads(1)
-        # the next project may have a package of the same name
-        for name, module in list(sys.modules.items()):
-            # a package without __init__.py has folders and no file
-            own = vars(module)
-            places = [own.get("__file__") or "", *(own.get("__path__") or ())]
-            if any(str(place).startswith(f"{folder}{os.sep}") for place in places):
-                del sys.modules[name]
+        _forget_packages(folder)
     return subprocess.CompletedProcess(list(arguments), int(ended.value.code or 0), *capfd.readouterr())
+
+
+def _forget_packages(folder: Path) -> None:
+    """Of a project below `folder`, and of any other that has the name which all of them have."""
+    for name, module in list(sys.modules.items()):
+        # a package without __init__.py has folders and no file
+        own = vars(module)
+        places = [own.get("__file__") or "", *(own.get("__path__") or ())]
+        is_below = any(str(place).startswith(f"{folder}{os.sep}") for place in places)
+        if is_below or name.partition(".")[0] == _PACKAGE:
+            del sys.modules[name]
 
 
 @pytest.fixture
