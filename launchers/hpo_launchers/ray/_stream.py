@@ -278,9 +278,9 @@ class RayStream:
         for slot in list(self._busy()):
             if slot.trial is not None and now > slot.trial.kill_at and slot.trial.killed_as is not None:
                 reason, state = slot.trial.killed_as
-                number = slot.trial.job.number
+                job = slot.trial.job
                 self._drop(slot)
-                self._tell(Ended(number, state, reason=reason))
+                self._tell(self._files.brought(job, Ended(job.number, state, reason=reason)))
 
     def _drop(self, slot: RemoteSlot) -> None:
         self._slots.remove(slot)
