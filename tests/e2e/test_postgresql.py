@@ -79,6 +79,23 @@ def run(trial, x):
         assert not path.is_file() or PASSWORD.encode() not in path.read_bytes(), path
 
 
+def test_an_experiment_of_another_directory_is_never_taken_for_this_one(tmp_path: Path, database: str) -> None:
+    given = (*SEARCH, *in_it(database), "experiment_id=mine", "total_trials=1")
+    (tmp_path / "other").mkdir()
+    first = run_hpo(tmp_path, *given)
+    assert first.status == 0, first.stderr
+    before = SavedExperiment.open(first.paths.root).trials
+
+    for place in in_it(database):
+        second = run_hpo(tmp_path / "other", *(text for text in given if text not in in_it(database)), place)
+
+        assert second.status == 2
+        assert "experiment_id=mine is taken in " in second.stderr
+        assert "Traceback" not in second.stderr
+        assert not second.experiment_dir.exists()
+    assert SavedExperiment.open(first.paths.root).trials == before
+
+
 def test_eight_experiments_at_once_keep_apart(tmp_path: Path, database: str, postgresql: Server) -> None:
     names = [f"number_{index}" for index in range(8)]
     processes = [

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from sqlalchemy.exc import OperationalError
 
 from hpo.errors import ExperimentError
-from hpo.experiment import directory
+from hpo.experiment import directory, identity
 from hpo.experiment.directory import check_new, new_directory
 from hpo.records import Ended, State, TrialSpec
 from tests.conftest import new_experiment
@@ -153,3 +153,20 @@ def test_a_taken_directory_that_is_no_experiment_is_not_touched_either(
 def contents(folder: Path) -> dict[Path, bytes]:
     # a reader of a database in WAL mode may make and remove its -shm file
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".db-shm"}
+
+
+def test_an_id_that_is_drawn_is_none_that_a_servers_database_has(
+    quadratic: Make, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digits = iter(["aaaa", "aaaa", "bbbb"])
+    monkeypatch.setattr(identity.secrets, "token_hex", lambda _: next(digits))
+    first = new_experiment(quadratic(state_db=database))
+
+    second = new_experiment(
+        quadratic(state_db=database, experiment_dir=str(first.paths.experiment_dir.parent / "elsewhere"))
+    )
+
+    assert first.paths.experiment_id.endswith("_aaaa")
+    assert second.paths.experiment_id.endswith("_bbbb")
+    for each in (first, second):
+        each.close(State.FAIL)

@@ -1,11 +1,12 @@
 """The files of trials where no filesystem is shared: kept at a URL of fsspec, and brought to whoever needs them.
 
-Below the URL each trial has the folder `<experiment's directory>/<trial's directory>/`, with a list of its files
-that is written last: what stands there is whole, whenever the node was lost.
+Below the URL each trial has the folder `<experiment's directory>-<digits of its path>/<trial's directory>/`, with
+a list of its files that is written last: what stands there is whole, whenever the node was lost.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -75,7 +76,10 @@ class TrialStorage:
             self._pushed[directory] = kept
 
     def _place(self, directory: Path) -> str:
-        return f"{self._root}/{directory.parent.name}/{directory.name}"
+        # experiments of several users, which may draw the same id, lie apart
+        experiment = directory.parent
+        digest = hashlib.sha256(str(experiment).encode()).hexdigest()[:8]
+        return f"{self._root}/{experiment.name}-{digest}/{directory.name}"
 
     def _listed(self, directory: Path) -> tuple[_Files, list[str]]:
         try:

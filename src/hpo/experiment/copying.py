@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
-from hpo.experiment.databases import engine_of, engine_options, making_tables, url_of
-from hpo.experiment.tables import metadata, reports
-from hpo.stores import Place
+from hpo.experiment.databases import engine_of, engine_options, making_tables, state_engine, url_of
+from hpo.experiment.tables import experiments, metadata, reports
+from hpo.stores import STATE_DB, Place
 
 _BATCH = 2000
 _STUDIES, _TRIALS = "studies", "trials"
@@ -103,6 +103,23 @@ def make_state_tables(engine: sa.Engine) -> None:
             with engine.begin() as connection:
                 connection.execute(sa.schema.CreateSchema(schema[None], if_not_exists=True))
         metadata.create_all(engine)
+
+
+def is_taken(key: str, where: Place, name: str) -> bool:
+    """Whether a database has an experiment, or a study, of that name."""
+    is_state = key == STATE_DB
+    engine = state_engine(where) if is_state else engine_of(where)
+    try:
+        with engine.connect() as connection:
+            if not is_state:
+                return _study_id(connection, name) is not None
+            schema = (engine.get_execution_options().get("schema_translate_map") or {}).get(None)
+            if not sa.inspect(connection).has_table(experiments.name, schema=schema):
+                return False
+            found = sa.select(experiments.c.experiment_id).where(experiments.c.experiment_id == name)
+            return connection.scalar(found) is not None
+    finally:
+        engine.dispose()
 
 
 def count_study(source: sa.Connection, name: str) -> list[Any]:

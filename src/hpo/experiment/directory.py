@@ -16,11 +16,13 @@ from sqlalchemy.exc import OperationalError
 
 from hpo.disk import disk_error
 from hpo.errors import DiskError, ExperimentError
+from hpo.experiment.copying import is_taken
 from hpo.experiment.identity import draw_experiment_id, forget_drawn_ids
 from hpo.experiment.retrain import paused
 from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.records import DataSource, State, TrialSpec
 from hpo.stored import is_there, reading
+from hpo.stores import KEYS, shown
 from hpo.trial.metadata import Metadata, replace_text, timestamp
 
 _MIB = 2**20
@@ -62,6 +64,11 @@ def _make(config: DictConfig) -> ExperimentPaths:
         )
     while True:
         paths = ExperimentPaths(experiment_dir, config.experiment_id or draw_experiment_id(config))
+        if (key := _taken_in(config, paths.experiment_id)) is not None:
+            if config.experiment_id is not None:
+                raise ExperimentError(_taken_there(key, config))
+            forget_drawn_ids()
+            continue
         try:
             paths.root.mkdir()
         except FileExistsError as error:
@@ -132,6 +139,8 @@ def check_new(config: DictConfig) -> None:
         paths = ExperimentPaths(Path(config.experiment_dir).absolute(), config.experiment_id)
         if paths.root.exists():
             raise ExperimentError(_taken(paths))
+        if (key := _taken_in(config, paths.experiment_id)) is not None:
+            raise ExperimentError(_taken_there(key, config))
 
 
 def unwritable(path: Path, error: Exception) -> ExperimentError:
@@ -139,6 +148,20 @@ def unwritable(path: Path, error: Exception) -> ExperimentError:
     reason = getattr(error, "strerror", None) or str(getattr(error, "orig", error))
     return ExperimentError(
         f"cannot write the experiment into {path}: {reason}.\nChoose another place with experiment_dir=..."
+    )
+
+
+def _taken_in(config: DictConfig, experiment_id: str) -> str | None:
+    """The key of a server's database that has an experiment of that id, whose directory is elsewhere."""
+    urls = {key: str(config[key]) for key in KEYS if config[key] is not None}
+    return next((key for key, url in urls.items() if is_taken(key, url, experiment_id)), None)
+
+
+def _taken_there(key: str, config: DictConfig) -> str:
+    return (
+        f"experiment_id={config.experiment_id} is taken in {key}={shown(str(config[key]))}, by an experiment of "
+        "another directory.\n"
+        "Nothing is ever overwritten: leave experiment_id out to draw a new one, or choose another."
     )
 
 

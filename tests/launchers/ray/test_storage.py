@@ -48,26 +48,51 @@ def content(directory: Path) -> dict[str, tuple[bytes, int]]:
 
 def test_a_directory_is_elsewhere_what_it_was_and_stays_so(tmp_path: Path, trial: Path) -> None:
     url = f"file://{tmp_path / 'kept'}"
-    there = tmp_path / "there" / "experiment_a" / "0000_aaaa"
-    storage.TrialStorage(url).pull(there)
-    assert not there.exists()
+    before = content(trial)
     here = storage.TrialStorage(url)
     here.push(trial)
-
+    # another machine, on which nothing is at that path
+    stale = trial.rename(tmp_path / "as_it_was")
     elsewhere = storage.TrialStorage(url)
-    elsewhere.pull(there)
 
-    assert content(there) == content(trial)
-    assert (there / "dashboard").is_dir()
+    elsewhere.pull(trial)
+
+    assert content(trial) == before
+    assert (trial / "dashboard").is_dir()
     # what it makes of them comes back: replaced, appended, and gone
-    (there / "checkpoints" / "checkpoint_1.pt").unlink()
-    (there / "checkpoints" / "checkpoint_2.pt").write_bytes(b"two")
-    (there / "checkpoints" / ".checkpoint_3.pt.tmp").write_bytes(b"half")
-    (there / "results.json").write_text("[1, 2]")
-    elsewhere.push(there)
+    (trial / "checkpoints" / "checkpoint_1.pt").unlink()
+    (trial / "checkpoints" / "checkpoint_2.pt").write_bytes(b"two")
+    (trial / "results.json").write_text("[1, 2]")
+    after = content(trial)
+    (trial / "checkpoints" / ".checkpoint_3.pt.tmp").write_bytes(b"half")
+    elsewhere.push(trial)
+    shutil.rmtree(trial)
+    stale.rename(trial)
     here.pull(trial)
-    (there / "checkpoints" / ".checkpoint_3.pt.tmp").unlink()
-    assert content(trial) == content(there)
+    assert content(trial) == after
+
+
+def test_of_what_nobody_has_kept_nothing_is_brought(tmp_path: Path) -> None:
+    directory = tmp_path / "experiment_a" / "0000_aaaa"
+
+    storage.TrialStorage(f"file://{tmp_path / 'kept'}").pull(directory)
+
+    assert not directory.exists()
+
+
+def test_experiments_of_one_name_in_two_places_lie_apart(tmp_path: Path, trial: Path) -> None:
+    kept = storage.TrialStorage(f"file://{tmp_path / 'kept'}")
+    kept.push(trial)
+    before = content(trial)
+    other = tmp_path / "there" / trial.parent.name / trial.name
+    other.mkdir(parents=True)
+    (other / "results.json").write_text("[9]")
+
+    kept.push(other)
+
+    shutil.rmtree(trial)
+    storage.TrialStorage(f"file://{tmp_path / 'kept'}").pull(trial)
+    assert content(trial) == before
 
 
 def test_what_a_lost_node_had_half_sent_is_not_taken_for_whole(
@@ -88,10 +113,10 @@ def test_what_a_lost_node_had_half_sent_is_not_taken_for_whole(
     with pytest.raises(ConnectionError):
         lost.push(trial)
 
-    there = tmp_path / "there" / "experiment_a" / "0000_aaaa"
-    storage.TrialStorage(url).pull(there)
+    shutil.rmtree(trial)
+    storage.TrialStorage(url).pull(trial)
 
-    assert content(there) == before
+    assert content(trial) == before
 
 
 @pytest.mark.parametrize(
