@@ -11,17 +11,15 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from hpo.errors import ConfigError
-from hpo.records import BEFORE_ITS_START, Ended, Event, Obstacle, State, Stop, TrialSpec
+from hpo.records import BEFORE_ITS_START, Ended, State, Stop, TrialSpec
 from hpo.resources import Need
 from hpo.search.stream import Hear, Stream
-from hpo_launchers import execution
 from hpo_launchers.jobs import Composer
 from hpo_launchers.ray._cluster import Cluster
 from hpo_launchers.ray._messages import Answer, Greeting, Kill, Refused, Start, Tell
 from hpo_launchers.ray._remote import RemoteSlot, Trial, is_of_the_code, spelled
 from hpo_launchers.ray._storage import SentFiles, TrialStorage
-from hpo_launchers.worker.loaded import unpickled
+from hpo_launchers.worker.remote_stream import RemoteStream
 
 # for which a slot listens to its trial before it answers: what it is told meanwhile waits as long
 _TURN_S = 0.5
@@ -31,7 +29,7 @@ _KILL_S = 10.0
 _MAX_MUTE = 3
 
 
-class RayStream:
+class RayStream(RemoteStream):
     """A hpo.search.stream.Stream, Placing and Distant; `open_actor` makes one for a need, and greets it."""
 
     def __init__(
@@ -45,19 +43,15 @@ class RayStream:
         stop_timeout_s: float,
         storage: TrialStorage | None = None,
     ) -> None:
-        self.capacity = capacity
-        self._composer = composer
+        super().__init__(composer, nearby, capacity)
         self._cluster = cluster
         self._open_actor = open_actor
-        self._nearby = nearby
         self._stop_timeout_s = stop_timeout_s
         self._files = SentFiles(storage)
-        self._wants_results = False
         self._generation = 0
         self._line: list[Trial] = []
         self._slots: list[RemoteSlot] = []
         self._stopped: dict[int, Stop] = {}
-        self._events: list[Event] = []
         self._templates: dict[int, bytes] = {}
         self._num_mute = 0
 
@@ -69,23 +63,15 @@ class RayStream:
     def fetch(self, directory: Path) -> None:
         self._files.fetch(directory)
 
-    def nearby(self) -> Stream:
-        return self._nearby()
-
-    def problem(self, spec: TrialSpec) -> str | None:
-        try:
-            return self._cluster.misfit(self._composer.need(self._composer.job(spec)))
-        except ConfigError as error:
-            return str(error)
+    def misfit(self, need: Need) -> str | None:
+        return self._cluster.misfit(need)
 
     def submit(self, spec: TrialSpec) -> None:
         """Raises what Hydra raises for overrides that do not compose."""
-        job = self._composer.job(spec)
-        try:
-            need = self._composer.need(job)
-        except ConfigError as error:
-            self._tell(Ended(job.number, State.FAIL, reason=str(error)))
+        composed = self._composed(spec)
+        if composed is None:
             return
+        job, need = composed
         self._line.append(Trial(job, need, told=self._stopped.pop(job.number, None)))
         self._give_out()
 
@@ -107,9 +93,7 @@ class RayStream:
             self._end_the_deaf()
             if deadline is not None and time.monotonic() >= deadline:
                 break
-        events, self._events = self._events, []
-        for event in events:
-            hear(event)
+        self._hand_over(hear)
 
     def stop(self, number: int, why: Stop) -> None:
         waiting = next((trial for trial in self._line if trial.job.number == number), None)
@@ -200,7 +184,7 @@ class RayStream:
         problem = self._files.sent(trial.job)
         if problem is not None:
             slot.trial = None
-            self._wait_for_cluster(trial, problem)
+            self._wait_for_cluster(trial.job.number, problem)
             return
         template = trial.job.template
         # it is kept, so that its identity is nobody else's
@@ -235,7 +219,7 @@ class RayStream:
             self._drop(slot)
             if trial is not None:
                 self._wait_for_cluster(
-                    trial, f"a Ray worker cannot run trials of this search: {greeting['problem']}"
+                    trial.job.number, f"a Ray worker cannot run trials of this search: {greeting['problem']}"
                 )
         elif trial is not None:
             self._start(slot, trial)
@@ -247,7 +231,7 @@ class RayStream:
                 return
             if isinstance(answer, Refused):
                 self._drop(slot)
-                self._wait_for_cluster(trial, answer.reason)
+                self._wait_for_cluster(trial.job.number, answer.reason)
             elif isinstance(answer.event, Ended):
                 slot.trial = None
                 slot.orders.clear()
@@ -268,7 +252,7 @@ class RayStream:
             return
         self._num_mute += 1
         if is_of_the_code(error) or self._num_mute >= _MAX_MUTE:
-            self._wait_for_cluster(trial, f"a Ray worker cannot run trials of this search: {told}")
+            self._wait_for_cluster(trial.job.number, f"a Ray worker cannot run trials of this search: {told}")
         else:
             self._line.insert(0, trial)
 
@@ -286,12 +270,3 @@ class RayStream:
         self._slots.remove(slot)
         slot.trial = None
         slot.end()
-
-    def _wait_for_cluster(self, trial: Trial, reason: str) -> None:
-        self._tell(Ended(trial.job.number, State.WAITING, reason=reason, obstacle=Obstacle.CLUSTER))
-
-    def _tell(self, ended: Ended, result: bytes | None = None) -> None:
-        returned: Any = unpickled(result)
-        if result is None and self._wants_results:
-            returned = execution.failed_return(RuntimeError(ended.reason))
-        self._events.append(replace(ended, result=returned))

@@ -8,20 +8,17 @@ import uuid
 from collections.abc import Callable, Collection, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from hpo.errors import ConfigError
-from hpo.records import BEFORE_ITS_START, Ended, Event, Obstacle, Requeued, State, Stop, TrialSpec
+from hpo.records import BEFORE_ITS_START, Ended, Requeued, State, Stop, TrialSpec
 from hpo.resources import Need
 from hpo.search.stream import Hear, Stream
-from hpo_launchers import execution
 from hpo_launchers.jobs import Composer
 from hpo_launchers.slurm._commands import JobState, SlurmError
 from hpo_launchers.slurm._fleet import Fleet
 from hpo_launchers.slurm._messages import FromJob, Gone, Left, Ready, Refused, Said
 from hpo_launchers.slurm._patience import Patience
 from hpo_launchers.slurm._remote import RemoteJob, Trial
-from hpo_launchers.worker.loaded import unpickled
+from hpo_launchers.worker.remote_stream import RemoteStream
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +26,7 @@ log = logging.getLogger(__name__)
 _MAX_MUTE = 3
 
 
-class SlurmStream:
+class SlurmStream(RemoteStream):
     """A hpo.search.stream.Stream, Placing, Distant and Lasting; `fleet` has the jobs."""
 
     def __init__(
@@ -43,17 +40,13 @@ class SlurmStream:
         queue_poll_s: float,
         stop_timeout_s: float,
     ) -> None:
-        self.capacity = capacity
-        self._composer = composer
+        super().__init__(composer, nearby, capacity)
         self._fleet = fleet
-        self._nearby = nearby
         self._poll_s = poll_s
         self._queue_poll_s = queue_poll_s
         self._stop_timeout_s = stop_timeout_s
-        self._wants_results = False
         self._line: list[Trial] = []
         self._stopped: dict[int, Stop] = {}
-        self._events: list[Event] = []
         self._next_look = time.monotonic() + queue_poll_s
         self._patience = Patience()
         self._problems: dict[Need, str | None] = {}
@@ -67,15 +60,6 @@ class SlurmStream:
         self._wants_results = wants_results
         self._fleet.renew(wants_results=wants_results)
 
-    def nearby(self) -> Stream:
-        return self._nearby()
-
-    def problem(self, spec: TrialSpec) -> str | None:
-        try:
-            return self.misfit(self._composer.need(self._composer.job(spec)))
-        except ConfigError as error:
-            return str(error)
-
     def misfit(self, need: Need) -> str | None:
         """Why Slurm would never run a trial of that need; it is asked once."""
         if need not in self._problems:
@@ -84,12 +68,10 @@ class SlurmStream:
 
     def submit(self, spec: TrialSpec) -> None:
         """Raises what Hydra raises for overrides that do not compose."""
-        job = self._composer.job(spec)
-        try:
-            need = self._composer.need(job)
-        except ConfigError as error:
-            self._tell(Ended(job.number, State.FAIL, reason=str(error)))
+        composed = self._composed(spec)
+        if composed is None:
             return
+        job, need = composed
         self._fleet.settle_in(job)
         key = f"{job.number}-{uuid.uuid4().hex[:8]}"
         self._line.append(Trial(key, job, need, told=self._stopped.pop(job.number, None)))
@@ -111,9 +93,7 @@ class SlurmStream:
             if self._events or is_over or not (self._line or self._fleet.is_busy):
                 break
             time.sleep(self._poll_s if left_s is None else min(self._poll_s, left_s))
-        events, self._events = self._events, []
-        for event in events:
-            hear(event)
+        self._hand_over(hear)
 
     def stop(self, number: int, why: Stop) -> None:
         if (waiting := self._withdrawn(number)) is not None:
@@ -177,7 +157,7 @@ class SlurmStream:
             if self._patience.refused(str(error), is_busy=self._fleet.is_busy):
                 for trial in trials:
                     self._line.remove(trial)
-                    self._wait_for_cluster(trial, f"Slurm takes no jobs: {error}")
+                    self._wait_for_cluster(trial.job.number, f"Slurm takes no jobs: {error}")
         else:
             self._patience.accepted()
         self._line = [trial for trial in self._line if trial.key not in self._fleet.keys]
@@ -195,7 +175,9 @@ class SlurmStream:
         elif isinstance(message, Refused):
             self._fleet.forget(job)
             if trial is not None:
-                self._wait_for_cluster(trial, f"{job.name} cannot run trials of this search: {message.reason}")
+                self._wait_for_cluster(
+                    trial.job.number, f"{job.name} cannot run trials of this search: {message.reason}"
+                )
         elif isinstance(message, Gone):
             self._fleet.clear_up(job)
             if trial is not None and not self._is_as_told(trial):
@@ -282,18 +264,9 @@ class SlurmStream:
         elif is_mute and self._num_mute >= _MAX_MUTE:
             said = self._fleet.last_words(job)
             self._wait_for_cluster(
-                trial,
+                trial.job.number,
                 f"{job.name} {state.said} before it could say a word in {self._fleet.folder}: the nodes must see "
                 f"that directory, and hpo's Python{f' (it said: {said})' if said else ''}",
             )
         else:
             self._tell(Ended(trial.job.number, State.FAIL_RECOVERABLE, reason=f"{job.name} {state.said}"))
-
-    def _wait_for_cluster(self, trial: Trial, reason: str) -> None:
-        self._tell(Ended(trial.job.number, State.WAITING, reason=reason, obstacle=Obstacle.CLUSTER))
-
-    def _tell(self, ended: Ended, result: bytes | None = None) -> None:
-        returned: Any = unpickled(result)
-        if result is None and self._wants_results:
-            returned = execution.failed_return(RuntimeError(ended.reason))
-        self._events.append(replace(ended, result=returned))
