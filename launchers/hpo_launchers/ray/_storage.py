@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from hpo.paths import STORED_FILES, temporary_for
 from hpo.records import Ended, State
 from hpo_launchers.jobs import Job
 from hpo_launchers.worker.directories import Directories
+
+# where what is written under a name is there when all of it is; elsewhere it gets its name then
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "hf"})
 
 # by relative path: when it was changed, in nanoseconds, and its bytes
 _Files = dict[str, list[int]]
@@ -53,7 +57,8 @@ class TrialStorage:
                     self._put(directory / name, f"{target}/{name}")
                 except FileNotFoundError:  # it has been replaced meanwhile, and the next time takes its place
                     now.pop(name)
-            self._fs.pipe_file(f"{target}/{STORED_FILES}", json.dumps({"files": now, "folders": folders}).encode())
+            listed = json.dumps({"files": now, "folders": folders}).encode()
+            self._write(f"{target}/{STORED_FILES}", lambda name: self._fs.pipe_file(name, listed))
             for name in before.keys() - now.keys():
                 with suppress(FileNotFoundError):
                     self._fs.rm_file(f"{target}/{name}")
@@ -90,7 +95,23 @@ class TrialStorage:
 
     def _put(self, file: Path, target: str) -> None:
         self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
-        self._fs.put_file(str(file), target)
+        self._write(target, lambda name: self._fs.put_file(str(file), name))
+
+    def _write(self, target: str, write: Callable[[str], None]) -> None:
+        """Let `target` be what it was or all that `write` writes under the name that it is given."""
+        protocols = self._fs.protocol
+        if not _OBJECT_STORES.isdisjoint([protocols] if isinstance(protocols, str) else protocols):
+            write(target)
+            return
+        folder, _, name = target.rpartition("/")
+        temporary = f"{folder}/.{name}.{secrets.token_hex(4)}"
+        try:
+            write(temporary)
+            self._fs.mv(temporary, target)
+        except BaseException:
+            with suppress(Exception):
+                self._fs.rm_file(temporary)
+            raise
 
     def _get(self, source: str, file: Path, changed_ns: int) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)

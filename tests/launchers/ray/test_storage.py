@@ -119,6 +119,32 @@ def test_what_a_lost_node_had_half_sent_is_not_taken_for_whole(
     assert content(trial) == before
 
 
+@pytest.mark.parametrize("cut", ["put_file", "pipe_file"])
+def test_what_a_lost_node_was_writing_stays_what_it_was(
+    tmp_path: Path, trial: Path, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    url = f"file://{tmp_path / 'kept'}"
+    lost = storage.TrialStorage(url)
+    lost.push(trial)
+    (trial / "results.json").write_text("[1, 2]")
+
+    def dies(source: Any, target: Any) -> None:
+        Path(source if cut == "pipe_file" else target).write_bytes(b"[")
+        raise ConnectionError("lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lost._fs, cut, dies)
+        with pytest.raises(ConnectionError):
+            lost.push(trial)
+
+    shutil.rmtree(trial)
+    storage.TrialStorage(url).pull(trial)
+
+    whole = "[1]" if cut == "put_file" else "[1, 2]"
+    assert (trial / "results.json").read_text() == whole
+    assert not [path for path in (tmp_path / "kept").rglob(".*") if path.is_file()]
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
