@@ -40,6 +40,10 @@ def dies(trial, x, y):
 def steps_back(trial, x, y):
     trial.report({"loss": x}, -1)
 
+def collects(trial, x, y):
+    import gc
+    return {"loss": float(gc.isenabled())}
+
 def raises_what_cannot_be_written(trial, x, y):
     raise ValueError("bad \\udcff")
 
@@ -281,3 +285,21 @@ def test_a_signal_stops_it_in_order_and_a_second_one_at_once(tmp_path: Path, num
         assert rows(paths, "SELECT state FROM experiments") == [("WAITING",)]
         assert rows(paths, "SELECT state FROM trials") == [("WAITING",)]
         assert "interrupted by" in paths.log.read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        (*SEARCH, "hydra/launcher=in_process"),
+        (*SEARCH, "hydra/sweeper=basic"),
+        QUADRATIC,
+    ],
+    ids=["a search here", "another sweeper", "one trial"],
+)
+def test_trials_run_with_the_collector_of_garbage(cli: Cli, project: Path, how: tuple[str, ...]) -> None:
+    done = cli(*how, "task._target_=mytasks.collects", launcher=None)
+
+    assert done.returncode == 0, done.stderr
+    told = rows(the_experiment(project), "SELECT metrics FROM trials")
+    assert told
+    assert {json.loads(metrics)["loss"] for (metrics,) in told} == {1.0}

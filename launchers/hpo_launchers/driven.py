@@ -12,6 +12,7 @@ from hydra.core.utils import JobReturn, configure_log, filter_overrides, setup_g
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from hpo import garbage
 from hpo.ending import at_end
 from hpo.records import Ended, Event, TrialSpec
 from hpo.search.stream import Stream
@@ -51,6 +52,7 @@ class Driver:
     ) -> list[JobReturn]:
         """Run a batch to its end; the returns are in the order of `job_overrides`."""
         self._stream = stream
+        garbage.collect()
         setup_globals()
         configure_log(
             self._config.hydra.hydra_logging,

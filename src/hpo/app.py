@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from hpo import garbage
 from hpo.command import FULL_ERROR, TERMINATING, Terminated, execute, terminate
 from hpo.errors import DeviceError, DiskError, HpoError, StoreError
 from hpo.interrupts import Stopped
@@ -26,6 +27,7 @@ _SIGNALLED = 128
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit: 0, 1 (no trial completed), 2 (bad input), 75 (stopped in order), 130, 143."""
+    garbage.leave()
     open_what_is_closed()
     opened: Sequence[Path] = ()
     for number in TERMINATING:
@@ -53,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         abandon()  # a reader of --help or --cfg that has seen enough
         sys.exit(COMPLETED)
+    finally:
+        garbage.collect()
 
 
 def _say_if_early(error: BaseException, opened: Sequence[Path]) -> None:

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hpo import config as run_config
+from hpo import garbage
 from hpo.ending import NoneCompleted, end, has_closers
 from hpo.errors import ConfigError, HpoError
 from hpo.group_choices import wrong_choice
@@ -59,6 +60,7 @@ class _Mistaken(BaseException):
 
 def run(config: DictConfig) -> Any:
     """Hydra's task function: one trial of a multirun, or (without --multirun) an experiment of one trial."""
+    garbage.collect()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         from hpo.trial.attempt import run_trial
 

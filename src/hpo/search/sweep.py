@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy.exc import OperationalError
 
+from hpo import garbage
 from hpo.disk import disk_error, is_of_a_disk
 from hpo.ending import NoneCompleted
 from hpo.errors import ClusterError, DeviceError, DiskError, HpoError, MisfitError, StoreError
@@ -70,8 +70,6 @@ def sweep(
 
     Raises HpoError for bad input, before anything is on disk.
     """
-    # what the imports have made stays: no collection in the loop or at the interpreter's exit has to look at it
-    gc.freeze()
     space = read_checked_space(config, arguments, context.config_loader)
     check_config(config)
     check_budgets(config)
@@ -104,6 +102,7 @@ def sweep(
             check_wider(earlier.paths, space)
         preflight(config, context.config_loader, launcher, space, source)
         launchers = _launchers(earlier, config)
+        garbage.collect()
         with opened(config, source, earlier, _capacity_of(launcher)) as experiment:
             stream = (
                 launcher
