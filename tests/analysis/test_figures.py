@@ -33,6 +33,7 @@ from hpo.analysis.history import best_so_far
 from hpo.analysis.loading import load
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.plotly_course import learning_curves, timeline
+from hpo.analysis.plotly_parameters import parameter_plot
 from hpo.analysis.subject import Subject, chosen
 from hpo.records import State
 from tests.analysis.planted import Trial, delay, plant
@@ -349,3 +350,16 @@ def test_choices_that_are_numbers_are_in_their_order_on_the_parallel_coordinates
     ticks = [[text.get_text() for text in axes.get_yticklabels()] for axes in figure.axes]
 
     assert ["9", "16", "32", "128", "1024"] in ticks
+
+
+def test_of_many_choices_picture_and_report_show_those_of_most_trials(quadratic: Quadratic) -> None:
+    tried = [f"c{index:02}" for index in range(25) for _ in range(2 if index >= 5 else 1)]
+    trials = [Trial({"task.x": choice}, {"loss": float(at)}) for at, choice in enumerate(tried)]
+    found = chosen(load(plant(quadratic(), trials).root))
+    (parameter,) = (each for each in found.parameters if each.key == "task.x")
+    (panel, *_) = drawn(draw_parameter(found, parameter)).axes
+    shown = [text.get_text().partition("\n")[0] for text in panel.get_xticklabels()]
+    violins = [trace.name for trace in parameter_plot(found, parameter).data if trace.type == "violin"]
+
+    assert shown == [f"c{index:02}" for index in range(5, 25)]
+    assert violins[:20] == shown

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpo.analysis import canvas
-from hpo.analysis.levels import choices_of, labels_of
+from hpo.analysis.levels import commonest, labels_of
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.study import thinned, thinning
 from hpo.analysis.subject import Subject, values_of
@@ -100,13 +100,8 @@ def _draw_categorical(axes: Axes, frame: pandas.DataFrame, parameter: Parameter,
     import seaborn
 
     labels = labels_of(frame, parameter)
-    choices = choices_of(parameter, labels)
+    choices, told = commonest(parameter, labels, MAX_CHOICES)
     counts = labels.value_counts()
-    told = []
-    if len(choices) > MAX_CHOICES:
-        kept = set(counts.index[:MAX_CHOICES])
-        told.append(f"the {MAX_CHOICES} commonest of {len(choices)} choices")
-        choices = [choice for choice in choices if choice in kept]
     is_log = is_skewed(frame[metric])
     metrics = frame[metric].to_numpy(dtype=float)
     position = labels.map({choice: index for index, choice in enumerate(choices)}).to_numpy(dtype=float)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpo.analysis.history import Floats
-from hpo.analysis.levels import choices_of, labels_of
+from hpo.analysis.levels import commonest, labels_of
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.study import quiet, searched, study_of, thinned
 from hpo.analysis.subject import Subject, values_of
@@ -109,8 +109,7 @@ def _terms(frame: pandas.DataFrame, parameter: Parameter) -> Floats:
         scaled = (values - np.nanmean(values)) / spread
         return np.column_stack([scaled, scaled**2 - 1])
     labels = labels_of(frame, parameter)
-    commonest = labels.value_counts().index[:_MAX_CHOICES]
-    choices = [label for label in choices_of(parameter, labels) if label in commonest][1:]
+    choices = commonest(parameter, labels, _MAX_CHOICES)[0][1:]
     columns = [np.where(labels.isna(), np.nan, labels == label).astype(float) for label in choices]
     return np.column_stack(columns) if columns else np.zeros((len(frame), 1))
 

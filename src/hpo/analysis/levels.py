@@ -47,6 +47,15 @@ def choices_of(parameter: Parameter, labels: pandas.Series) -> list[str]:
     return [*dict.fromkeys(first), *sorted(there.difference(first))]
 
 
+def commonest(parameter: Parameter, labels: pandas.Series, limit: int) -> tuple[list[str], list[str]]:
+    """At most `limit` of the choices that trials have, those of most trials, and what is said of the others."""
+    choices = choices_of(parameter, labels)
+    if len(choices) <= limit:
+        return choices, []
+    kept = set(labels.value_counts().index[:limit])
+    return [choice for choice in choices if choice in kept], [f"the {limit} commonest of {len(choices)} choices"]
+
+
 def parts_of(frame: pandas.DataFrame, parameter: Parameter) -> tuple[pandas.Series, list[str]]:
     """The choice of each trial, and all of them in order; of a range with many values the quarter."""
     if not parameter.is_numerical:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hpo.analysis import canvas
 from hpo.analysis.draw_parameters import MAX_CHOICES, finite, on_axis
-from hpo.analysis.levels import choices_of, labels_of
+from hpo.analysis.levels import commonest, labels_of
 from hpo.analysis.parameters import Parameter
 from hpo.analysis.plotly_common import COLORS, MAX_POINTS, escaped, sized
 from hpo.analysis.study import thinned, thinning
@@ -80,9 +80,8 @@ def _add_scatter(
 def _add_violins(figure: Any, frame: Any, parameter: Parameter, metric: str, place: dict[str, int]) -> list[str]:
     """Adds the violins with their points; what is to be said of them."""
     labels = labels_of(frame, parameter)
-    choices = choices_of(parameter, labels)
-    said = [f"the first {MAX_CHOICES} of {len(choices)} choices"] if len(choices) > MAX_CHOICES else []
-    for index, choice in enumerate(choices[:MAX_CHOICES]):
+    choices, said = commonest(parameter, labels, MAX_CHOICES)
+    for index, choice in enumerate(choices):
         of_choice = frame[labels == choice]
         chosen = thinned(of_choice, _MAX_OF_CHOICE)
         if len(of_choice) > _MAX_OF_CHOICE:
