@@ -89,7 +89,6 @@ def load(modules: list[str]) -> None:
     setup_globals()
     _leave_finalizers_alone()
     # what is here now stays: a collection in a trial must not touch, and so copy, the server's pages
-    gc.collect()
     gc.freeze()
     gc.enable()
 
