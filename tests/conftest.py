@@ -98,8 +98,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Decoded data goes to a folder of these tests; what they start inherits it."""
+    """Decoded data goes to a folder of these tests, and what they start inherits it."""
     with pytest.MonkeyPatch.context() as patch:
+        # and threads that wait for each other do not spin meanwhile
+        patch.setenv("OMP_WAIT_POLICY", "passive")
         patch.setenv("HPO_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -36,7 +36,7 @@ _ID = "HPO_TEST_SEARCH"
 _LIMIT_S = 90.0
 # what is orphaned dies within milliseconds; a machine at its limit takes longer
 _LINGER_S = 10.0
-_POLL_S = 0.005
+_POLL_S = 0.02
 _PART_AT_WORK = 0.85
 _MAX_PAUSE_S = 0.6
 _MAX_START_S = 3.0

@@ -28,7 +28,7 @@ LONGER = (f"total_trials={LONGER_TRIALS}", "data_config.num_points=800", "checkp
 FAULTS = {
     "what is made first, between ask and submit, and while an end is heard": [
         *("file_half_written", "state_commit", "study_commit", "asked:2", "before_submit:2", "directory_made"),
-        *("state_commit:4", "study_commit:2"),
+        "state_commit:4",
     ],
     "between an end and tell": ["before_tell:2", "study_commit:12"],
     "trials, one after the other": [
@@ -37,8 +37,7 @@ FAULTS = {
         "file_half_written:7",
     ],
     "a trial and the scheduler at once": [
-        *("results_half_written:2+scheduler", "checkpoint_half_written:3+scheduler"),
-        *("cut_back+scheduler", "at_exit+scheduler"),
+        *("results_half_written:2+scheduler", "checkpoint_half_written:3+scheduler", "at_exit+scheduler"),
     ],
 }
 # the same points at other times, for a run that takes its time: whoever asks for many random moments

@@ -20,7 +20,7 @@ pytestmark = [
 
 @pytest.mark.parametrize(
     ("model", "options", "at_least"),
-    [("mlp", ["model_config.hidden_size=256"], 0.93), ("lenet5", [], 0.97)],
+    [("mlp", ["model_config.hidden_size=256"], 0.93), ("lenet5", ["train_config.epochs=6"], 0.97)],
 )
 def test_a_model_learns_mnist_within_ten_epochs(
     hpo: Callable[..., Run], model: str, options: list[str], at_least: float
@@ -28,7 +28,7 @@ def test_a_model_learns_mnist_within_ten_epochs(
     run = hpo(
         *("+experiment=mnist", "-m", f"model_config={model}", "search_space=none", "total_trials=1"),
         *(f"data_config.root={MNIST10K}", "+optim_metrics.val_accuracy=max", "optim_metrics.val_loss=null"),
-        *("concurrent_trials=1", "early_stopping_iter=1000", *options),
+        *("concurrent_trials=1", "threads_per_trial=1", "early_stopping_iter=1000", *options),
     )
     assert run.status == 0, run.stderr
     ((metrics,),) = run.trials("metrics")

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -54,6 +55,13 @@ def wait_for(process: subprocess.Popen[str], text: str) -> str:
         if text in line:
             return line
     raise AssertionError(f"{text} was never said, but: {''.join(said)[-2000:]}")
+
+
+def wait_until(process: subprocess.Popen[str], is_true: Callable[[], object]) -> None:
+    """Look now and then, so that what is waited for has the cores."""
+    while not is_true():
+        assert process.poll() is None
+        time.sleep(0.02)
 
 
 def python(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:

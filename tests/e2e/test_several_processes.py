@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,6 +167,7 @@ def _ranks_of(pid: int) -> list[psutil.Process]:
         with contextlib.suppress(psutil.NoSuchProcess):
             below = psutil.Process(pid).children(recursive=True)
             found = [each for each in below if "hpo.trial.rank" in each.cmdline()]
+        time.sleep(0.02)
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.results_file import STEP
 from tests.e2e.conftest import run_hpo
-from tests.e2e.test_resume import python, reports, running, study_of, the_paths, trials, wait_for
+from tests.e2e.test_resume import python, reports, running, study_of, the_paths, trials, wait_for, wait_until
 from tests.launchers.waiting_searches import CODE, NUM_STEPS, assert_whole, go_on
 from tests.launchers.waiting_searches import SEARCH as WAITING
 from tests.projects import make_project
@@ -131,8 +131,7 @@ class SearchContract:
         """Until all trials that run have evaluated twice, and wait."""
         wait_for(process, f" {self.concurrency} running")
         root = the_paths(folder).root
-        while sum(_num_records(trial) == 2 for trial in root.glob("*/")) < self.concurrency:
-            assert process.poll() is None
+        wait_until(process, lambda: sum(_num_records(trial) == 2 for trial in root.glob("*/")) >= self.concurrency)
 
     def test_bad_input_is_one_message_before_anything_is_on_disk(
         self, tmp_path: Path, options: tuple[str, ...]

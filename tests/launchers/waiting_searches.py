@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpo.paths import ExperimentPaths
 from hpo.results_file import STEP
-from tests.e2e.test_resume import reports, study_of, the_paths, trials, wait_for
+from tests.e2e.test_resume import reports, study_of, the_paths, trials, wait_for, wait_until
 
 NUM_STEPS = 5
 # after two steps each trial waits for a file
@@ -42,8 +42,7 @@ def go_on(folder: Path) -> None:
 def wait_for_reports(process: subprocess.Popen[str], folder: Path, num_trials: int = 2) -> None:
     """Until all trials have reported twice, and wait."""
     wait_for(process, f" {num_trials} running")
-    while len(reports(the_paths(folder))) < 2 * num_trials:
-        assert process.poll() is None
+    wait_until(process, lambda: len(reports(the_paths(folder))) >= 2 * num_trials)
 
 
 def assert_whole(paths: ExperimentPaths, *, num_attempts: int) -> None:

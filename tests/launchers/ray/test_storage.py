@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Run, command, environment
-from tests.e2e.test_resume import wait_for
+from tests.e2e.test_resume import wait_for, wait_until
 from tests.launchers import tasks, waiting_searches
 from tests.launchers.applications import opened
 from tests.launchers.ray.test_ray_searches import node
@@ -195,8 +195,7 @@ def test_a_trial_goes_on_elsewhere_from_what_is_kept_where_nothing_is_shared(
     ):
         try:
             wait_for(process, " 1 running")
-            while not list((tmp_path / "kept").glob("*/*/checkpoints/*_2.pt")):
-                assert process.poll() is None
+            wait_until(process, lambda: list((tmp_path / "kept").glob("*/*/checkpoints/*_2.pt")))
             cluster.remove_node(first, allow_graceful=False)
             wait_for(process, "FAIL_RECOVERABLE")
             # the disk of the node is lost too

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def test_what_ended_while_there_was_no_scheduler_is_taken_from_its_files(folder:
         process.send_signal(signal.SIGKILL)
     go_on(folder)
     while cluster.jobs():
-        pass
+        time.sleep(0.1)
 
     resumed = python(folder, "hpo.resume", str(the_paths(folder).root))
 
