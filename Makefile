@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# a test worker for each core and two more; whoever is done takes over from the others
+# a test worker for each core and one more; whoever is done takes over from the others
 TESTS := $(BIN)/python -m pytest -n auto --dist worksteal
 STAMP := $(VENV)/.installed
 ARGS ?=

@@ -61,9 +61,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """What `-n auto` means: the cores that this process may use, and two more, since tests wait for processes."""
+    """What `-n auto` means: the cores that this process may use, and one more, since tests wait for processes."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores + 2, _MAX_WORKERS)
+    return min(cores + 1, _MAX_WORKERS)
 
 
 def pytest_collection_finish() -> None:
