@@ -56,7 +56,7 @@ def states(folder: Path) -> list[str]:
 def test_a_search_shows_one_table_and_leaves_its_summary(tmp_path: Path) -> None:
     with search(tmp_path, *_SEARCH) as there:
         # with the last row of the table: it is not being drawn
-        there.until(lambda screen: "2 running" in screen.visible and "no such luck" in table_of(screen))
+        there.until(lambda screen: table_of(screen).count("10/10") == 2 and "no such luck" in table_of(screen))
         lines = there.screen.visible.splitlines()
         title = next(at for at, line in enumerate(lines) if line.startswith("experiment mine  "))
         table = lines[title:]
