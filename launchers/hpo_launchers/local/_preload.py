@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import weakref
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig, OmegaConf
 
-from hpo import lean_torch
+from hpo import garbage, lean_torch
 from hpo.targets import find_targets
 from hpo_launchers import execution
 
@@ -80,7 +79,7 @@ def _targets(config: DictConfig) -> Iterator[str]:
 def load(modules: list[str]) -> None:
     """Import what can be imported: a module that fails here fails again, and is reported, in the trial."""
     # an import leaves next to nothing to collect: looking for it takes a sixth of the time that torch takes
-    gc.disable()
+    garbage.leave()
     for module in modules:
         try:
             _IMPORT.get(module, importlib.import_module)(module)
@@ -89,8 +88,7 @@ def load(modules: list[str]) -> None:
     setup_globals()
     _leave_finalizers_alone()
     # what is here now stays: a collection in a trial must not touch, and so copy, the server's pages
-    gc.freeze()
-    gc.enable()
+    garbage.collect()
 
 
 def _leave_finalizers_alone() -> None:
