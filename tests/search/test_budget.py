@@ -187,17 +187,38 @@ def test_a_traceback_is_shown_from_the_code_of_the_user_on() -> None:
 
 
 def test_a_trial_stalls_when_it_has_not_reported_for_too_long() -> None:
-    clock = [0.0]
-    budget = Budget(Limits(stall_timeout_s=10, trial_timeout_s=30), LOSS, lambda: clock[0])
+    clock = Clock()
+    budget = Budget(Limits(stall_timeout_s=10, trial_timeout_s=30), LOSS, clock)
     budget.started(1)
     budget.started(2)
-    clock[0] = 9.0
+    assert overdue_until(9.0, budget, clock) == {}
     budget.heard(2)
-    clock[0] = 10.0
-    assert budget.overdue() == {1: ("no report for stall_timeout_s=10", State.FAIL_RECOVERABLE)}
-    clock[0] = 18.0
+    assert overdue_until(10.0, budget, clock) == {1: ("no report for stall_timeout_s=10", State.FAIL_RECOVERABLE)}
+    assert overdue_until(18.0, budget, clock) == {}
     budget.heard(2)
+    assert overdue_until(27.0, budget, clock) == {}
+    budget.heard(2)
+    assert overdue_until(32.0, budget, clock) == {2: ("trial_timeout_s=30 is over", State.FAIL)}
     assert budget.overdue() == {}
-    clock[0] = 32.0
-    assert budget.overdue() == {2: ("trial_timeout_s=30 is over", State.FAIL)}
+
+
+def test_the_time_in_which_the_scheduler_was_away_makes_no_trial_late() -> None:
+    clock = Clock()
+    budget = Budget(Limits(stall_timeout_s=10, trial_timeout_s=30), LOSS, clock)
+    budget.started(1)
+    assert overdue_until(4.0, budget, clock) == {}
+
+    clock.now = 104.0
+
     assert budget.overdue() == {}
+    assert overdue_until(109.0, budget, clock) == {}
+    assert overdue_until(110.0, budget, clock) == {1: ("no report for stall_timeout_s=10", State.FAIL_RECOVERABLE)}
+
+
+def overdue_until(end: float, budget: Budget, clock: Clock) -> dict[int, tuple[str, State]]:
+    """All that is overdue on the way there, by a look every second."""
+    found = budget.overdue()
+    while clock.now < end:
+        clock.now += 1.0
+        found |= budget.overdue()
+    return found

@@ -20,6 +20,8 @@ from hpo.trial.time_limit import reason_of_timeout
 
 # after the trial's own alarm, which ends it in order
 _GRACE_S = 2.0
+# between two looks at the time; a scheduler that was away for longer has not heard what trials told meanwhile
+_BLIND_S = 5.0
 _FRAME = re.compile(r'^  File ".*?", line \d+, in .*$', re.MULTILINE)
 _OURS = (str(Path(hpo.__file__).parent) + os.sep, f"{os.sep}hpo_launchers{os.sep}", f"{os.sep}hydra{os.sep}")
 _DIGITS = re.compile(r"0x[0-9a-f]+|\d+")
@@ -52,7 +54,7 @@ class Budget:
         self._limits = limits
         self._objective = objectives[0]
         self._clock = clock
-        self._begun = clock()
+        self._begun = self._last_look = clock()
         self._running: dict[int, float] = {}
         self._heard: dict[int, float] = {}
         self._over: str | None = None
@@ -95,8 +97,15 @@ class Budget:
         return self._over
 
     def overdue(self) -> dict[int, tuple[str, State]]:
-        """The trials that must be ended by force, each once, with the reason, and what they are then."""
+        """The trials that must be ended by force, each once, with the reason, and what they are then.
+
+        Asked again and again. For how long nobody has asked, as while a database was waited for, no trial is late.
+        """
         now = self._clock()
+        blind_s, self._last_look = now - self._last_look, now
+        if blind_s > _BLIND_S:
+            for since in (self._running, self._heard):
+                since.update({number: min(now, at + blind_s) for number, at in since.items()})
         found: dict[int, tuple[str, State]] = {}
         limit_s, stall_s = self._limits.trial_timeout_s, self._limits.stall_timeout_s
         if stall_s is not None:
