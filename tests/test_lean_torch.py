@@ -79,6 +79,30 @@ torch.compile(optimizer.step, backend="eager")()
 print(json.dumps(weight.tolist()))
 """
 
+_DATA_PARALLEL = """
+import os, tempfile
+import torch.distributed as dist
+
+meeting = os.path.join(tempfile.mkdtemp(), "meeting")
+dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=0, world_size=1)
+has_dynamo = []
+
+def trained(compiled):
+    torch.manual_seed(0)
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    forward = torch.compile(model, backend="eager") if compiled else model
+    for _ in range(3):
+        optimizer.zero_grad()
+        forward(torch.ones(4, 3)).square().sum().backward()
+        optimizer.step()
+    has_dynamo.append("torch._dynamo" in sys.modules)
+    return model.module.weight.tolist()
+
+print(json.dumps([[trained(False), trained(True), trained(False)], has_dynamo]))
+dist.destroy_process_group()
+"""
+
 
 @pytest.fixture(scope="module")
 def lean() -> list[Any]:
@@ -137,6 +161,16 @@ def test_what_trains_in_the_commands_process_imports_neither_compiler_nor_signal
         "print([it for it in ('torch', 'torch._dynamo', 'torchmetrics', 'scipy.signal') if it in sys.modules])"
     )
     assert output(code).splitlines()[-1] == "['torch', 'torchmetrics']"
+
+
+@pytest.mark.slow
+def test_data_parallel_models_train_as_ever_and_import_no_compiler_before_something_is_compiled() -> None:
+    weights, has_dynamo = json.loads(output(_LEAN + _STEPS + _DATA_PARALLEL))
+    weights_as_ever, has_dynamo_as_ever = json.loads(output(_STEPS + _DATA_PARALLEL))
+
+    assert weights == weights_as_ever
+    assert has_dynamo == [False, True, True]
+    assert has_dynamo_as_ever[0]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("scipy") is None, reason="needs scipy")
