@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
+from sqlalchemy.exc import OperationalError
 
-from hpo.errors import ConfigError, HpoError
+from hpo.errors import ConfigError, HpoError, StoreError
 from hpo.experiment import sqlite
 from hpo.experiment.checks import check_config
 from hpo.experiment.data_source import find_data_source
+from hpo.experiment.databases import lost_store
 from hpo.experiment.experiment import Experiment
 from hpo.experiment.summary import summary
 from hpo.overrides import encode
@@ -60,6 +63,7 @@ class ForeignSweep:
         space = read_checked_space(config, config.hydra.overrides.task, loader)
         check_config(config)
         given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+        self._config = config
         self._given = {
             override.get_key_element(): str(override.input_line)
             for override in given
@@ -101,19 +105,32 @@ class ForeignSweep:
             else:
                 fixed.append(str(override.input_line))
         fixed += self._experiment.fixed_overrides()
-        return self._experiment.prepare(TrialSpec(number, tuple(fixed), params, (*fixed, *encode(params))))
+        with self._telling_of_a_lost_server():
+            return self._experiment.prepare(TrialSpec(number, tuple(fixed), params, (*fixed, *encode(params))))
 
     def record(self, event: Event) -> None:
         assert self._experiment is not None
         if isinstance(event, Ended) and event.state is State.FAIL_RECOVERABLE:
             event = replace(event, state=State.FAIL)  # its sweeper tries nothing again
-        self._experiment.record(event.as_noted() if isinstance(event, Requeued) else event)
-        if isinstance(event, Ended):
-            self._experiment.flush()
+        with self._telling_of_a_lost_server():
+            self._experiment.record(event.as_noted() if isinstance(event, Requeued) else event)
+            if isinstance(event, Ended):
+                self._experiment.flush()
 
     def test_best(self, stream: Stream) -> None:
         assert self._experiment is not None
         test_best(self._experiment, stream, (*self._given.values(), *self._experiment.fixed_overrides()))
+
+    @contextmanager
+    def _telling_of_a_lost_server(self) -> Iterator[None]:
+        """Raises StoreError in the block's place where a database's server does not answer any more."""
+        try:
+            yield
+        except OperationalError as error:
+            lost = lost_store(self._config, error)
+            if lost is None:
+                raise
+            raise StoreError(f"{lost}.\nWhat had ended before is kept there; what ran is ended") from error
 
     def close(self, error: BaseException | None = None) -> bool:
         """Close the experiment and say what came of it; whether a trial completed."""
@@ -121,7 +138,9 @@ class ForeignSweep:
         if experiment is None:
             return True
         progress = experiment.progress
-        if isinstance(error, HpoError):
+        if isinstance(error, StoreError):
+            experiment.abandon()
+        elif isinstance(error, HpoError):
             experiment.close(State.FAIL, str(error).splitlines()[0])
         elif progress.unfinished():
             experiment.close(State.WAITING, f"interrupted by {type(error).__name__}" if error else None)

@@ -255,6 +255,8 @@ class RunConfig:
     # SQLite in the experiment's directory
     state_db: str | None = None
     study_db: str | None = None
+    # for how long a database server may be away until the search ends, to be continued
+    db_timeout_s: float = 60.0
     # for people: a name, tags and notes kept with the experiment
     name: str | None = None
     tags: list[str] = field(default_factory=list)

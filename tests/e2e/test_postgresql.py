@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 
@@ -129,12 +130,7 @@ def test_eight_experiments_at_once_keep_apart(tmp_path: Path, database: str, pos
     assert len(set(values)) == len(names)
 
 
-def test_a_server_that_dies_leaves_an_experiment_that_goes_on_when_it_is_back(
-    tmp_path: Path, database: str, postgresql: Server
-) -> None:
-    make_project(
-        tmp_path,
-        """
+_WAITING = """
 import time
 from pathlib import Path
 
@@ -143,10 +139,18 @@ def run(trial, x):
         while step > 2 and not Path("go").exists() and not trial.must_leave():
             time.sleep(0.01)
         trial.report({"score": x + step}, step)
-""",
-    )
-    search = ("+experiment=mine", "--multirun", "+task.x=interval(0,1)", "hydra/sweeper/sampler=random")
-    with running(tmp_path, *search, "total_trials=2", *in_it(database)) as process:
+"""
+_SEARCH = (
+    *("+experiment=mine", "--multirun", "+task.x=interval(0,1)", "hydra/sweeper/sampler=random"),
+    "total_trials=2",
+)
+
+
+def test_a_server_that_dies_leaves_an_experiment_that_goes_on_when_it_is_back(
+    tmp_path: Path, database: str, postgresql: Server
+) -> None:
+    make_project(tmp_path, _WAITING)
+    with running(tmp_path, *_SEARCH, *in_it(database), "db_timeout_s=1") as process:
         wait_for(process, " 2 running")
         postgresql.stop()
         try:
@@ -165,3 +169,62 @@ def run(trial, x):
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     trials = SavedExperiment.open(root).trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2
+
+
+def test_a_server_that_is_back_in_time_is_waited_for_and_nothing_is_lost(
+    tmp_path: Path, database: str, postgresql: Server
+) -> None:
+    make_project(tmp_path, _WAITING)
+    with running(tmp_path, *_SEARCH, *in_it(database), "stall_timeout_s=60") as process:
+        wait_for(process, " 2 running")
+        postgresql.stop()
+        try:
+            wait_until_gone(postgresql)
+            (tmp_path / "go").touch()
+            assert "60 s at most (db_timeout_s)" in wait_for(process, "it is waited for")
+        finally:
+            postgresql.start()
+        said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, said
+    (root,) = (tmp_path / "experiments").iterdir()
+    saved = SavedExperiment.open(root)
+    assert [trial.state.name for trial in saved.trials] == ["COMPLETE"] * 2
+    assert [list(saved.reports(number).step) for number in (0, 1)] == [[1, 2, 3, 4, 5]] * 2
+    assert "the database answers again" in (root / "mp.log").read_text()
+
+
+def test_a_signal_ends_the_wait_for_a_server(tmp_path: Path, database: str, postgresql: Server) -> None:
+    make_project(tmp_path, _WAITING)
+    with running(tmp_path, *_SEARCH, *in_it(database)) as process:
+        wait_for(process, " 2 running")
+        postgresql.stop()
+        try:
+            wait_until_gone(postgresql)
+            (tmp_path / "go").touch()
+            wait_for(process, "it is waited for")
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=30)[0]
+        finally:
+            postgresql.start()
+    assert process.returncode == 75, said
+    assert "does not answer" in said
+    assert "Traceback" not in said
+
+
+def test_another_sweeper_tells_of_a_server_that_dies_in_one_message(
+    tmp_path: Path, database: str, postgresql: Server
+) -> None:
+    make_project(tmp_path, _WAITING)
+    search = ("+experiment=mine", "--multirun", "+task.x=interval(0,1)", "hydra/sweeper=optuna", "total_trials=2")
+    with running(tmp_path, *search, f"state_db={database}", "db_timeout_s=0") as process:
+        wait_for(process, "1 running")
+        postgresql.stop()
+        try:
+            wait_until_gone(postgresql)
+            (tmp_path / "go").touch()
+            said = process.communicate(timeout=60)[0]
+        finally:
+            postgresql.start()
+    assert process.returncode == 75, said
+    assert "does not answer" in said
+    assert "Traceback" not in said

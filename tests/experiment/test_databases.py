@@ -51,7 +51,7 @@ def test_a_driver_that_is_missing_is_told_with_the_install_line(monkeypatch: pyt
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("psycopg")
-    monkeypatch.setattr(databases, "_CONNECT_S", 2)
+    monkeypatch.setitem(databases._IN_TIME, "connect_timeout", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql+psycopg://me@127.0.0.1:{silent.getsockname()[1]}/d"
 

@@ -31,6 +31,7 @@ _AT_LEAST = {
     "fail_fast_trials": 1,
     "max_retries": 0,
     "retry_delay_s": 0,
+    "db_timeout_s": 0,
     "train_config.batch_size": 1,
     "train_config.eval_batch_size": 1,
     "train_config.epochs": 1,

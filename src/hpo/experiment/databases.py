@@ -15,8 +15,16 @@ from hpo.experiment import sqlite
 from hpo.stores import KEYS, PASSWORD_VARIABLE, Place, is_variable, shown, with_password
 
 STATE_SCHEMA = "hpo"
-_CONNECT_S = 10
 _POSTGRESQL = "postgresql"
+_LIBPQ = (_POSTGRESQL, f"{_POSTGRESQL}+psycopg", f"{_POSTGRESQL}+psycopg2")
+# a machine that is gone says nothing, and TCP alone believes in it for a quarter of an hour
+_IN_TIME = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 # of the lock that whoever makes the tables holds, for all experiments alike
 _MAKING_TABLES = 7_012_448
 _EXAMPLE = "postgresql+psycopg://user@host/database"
@@ -35,8 +43,8 @@ def engine_options(where: Place) -> dict[str, Any]:
     if isinstance(where, Path):
         return sqlite.engine_options(where)
     options: dict[str, Any] = {"pool_pre_ping": True}
-    if _is_postgresql(where):
-        options["connect_args"] = {"connect_timeout": _CONNECT_S}
+    if sa.make_url(where).drivername in _LIBPQ:
+        options["connect_args"] = dict(_IN_TIME)
     return options
 
 
@@ -105,12 +113,12 @@ def check_url(key: str, url: str, *, is_from_environment: bool = False) -> None:
         )
         raise ConfigError(f"{told} needs {error.name}, which is not installed: {extra}") from error
     except sa.exc.SQLAlchemyError as error:
-        raise ConfigError(f"{told}: {_first_line(error)}") from error
+        raise ConfigError(f"{told}: {first_line(error)}") from error
     try:
         with engine.connect():
             pass
     except sa.exc.SQLAlchemyError as error:
-        raise ConfigError(f"{told} cannot be opened: {_first_line(error)}. {_FROM_WHERE}") from error
+        raise ConfigError(f"{told} cannot be opened: {first_line(error)}. {_FROM_WHERE}") from error
     finally:
         engine.dispose()
 
@@ -121,7 +129,13 @@ def lost_store(config: DictConfig, error: Exception) -> str | None:
     if not urls:
         return None
     told = " or ".join(_without(sa.make_url(url)) for url in urls)
-    return f"the database at {told} does not answer: {_first_line(error)}"
+    return f"the database at {told} does not answer: {first_line(error)}"
+
+
+def first_line(error: Exception) -> str:
+    """What a driver says, without the statement that SQLAlchemy adds, and without a password."""
+    lines = [line.strip() for line in str(getattr(error, "orig", None) or error).splitlines() if line.strip()]
+    return str(shown(lines[0].rstrip("."))) if lines else type(error).__name__
 
 
 def _is_secret(name: str) -> bool:
@@ -136,8 +150,3 @@ def _is_postgresql(url: str) -> bool:
 def _without(url: sa.URL) -> str:
     query = {name: value for name, value in url.query.items() if not _is_secret(name)}
     return str(sa.URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query))
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(getattr(error, "orig", None) or error).splitlines() if line.strip()]
-    return str(shown(lines[0].rstrip("."))) if lines else type(error).__name__

@@ -24,7 +24,7 @@ def open_state_db(
     was_there = not isinstance(where, Path) or where.exists()
     damaged = set_aside_if_damaged(where) if isinstance(where, Path) else None
     started_at = earlier.started_at if earlier is not None else ""
-    database = StateDB(where, paths.experiment_id)
+    database = StateDB(where, paths.experiment_id, config.db_timeout_s)
     database.open_experiment(row, started_at or None)
     if damaged is not None:
         return database, (

@@ -22,6 +22,7 @@ _OF_THE_SEARCH = frozenset(
     (
         "concurrent_trials",
         "constraints",
+        "db_timeout_s",
         "dry_run",
         "duplicates",
         "enqueue",

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from hpo.experiment.copying import make_state_tables
 from hpo.experiment.databases import state_engine
 from hpo.experiment.known import KnownTrial, seconds_of
+from hpo.experiment.reconnecting import reconnect
 from hpo.experiment.tables import attempts, experiments, replicates, reports, trials
 from hpo.records import Ended, ReplicateEnded, Report, Resumed, Started, State, TrialSpec
 from hpo.resolved import to_json
@@ -25,9 +26,11 @@ class StateDB:
     """Writes the state database of one experiment, which may be one of several in it; every method is one
     transaction."""
 
-    def __init__(self, where: Place, experiment_id: str) -> None:
+    def __init__(self, where: Place, experiment_id: str, timeout_s: float = 0.0) -> None:
+        """`timeout_s` is for how long a server may be away."""
         self._experiment_id = experiment_id
         self._engine = state_engine(where)
+        reconnect(self._engine, where, timeout_s)
         make_state_tables(self._engine)
 
     def open_experiment(self, row: Mapping[str, Any], started_at: str | None = None) -> None:

@@ -29,6 +29,7 @@ _OF_THE_EXPERIMENT = frozenset(
             "experiment_id",
             "state_db",
             "study_db",
+            "db_timeout_s",
             "name",
             "tags",
             "notes",

@@ -33,9 +33,15 @@ class Method:
     warm: WarmStart = field(default_factory=WarmStart)
     pruner: BasePruner | None = None
 
-    def study(self, objectives: tuple[Objective, ...], where: Place | None = None, name: str = "hpo") -> Study:
-        """A new study, empty; `where=None` keeps nothing."""
-        study = Study(self.choice.sampler_for, self.space, objectives, where, name, self.pruner)
+    def study(
+        self,
+        objectives: tuple[Objective, ...],
+        where: Place | None = None,
+        name: str = "hpo",
+        timeout_s: float = 0.0,
+    ) -> Study:
+        """A new study, empty; see `Study`."""
+        study = Study(self.choice.sampler_for, self.space, objectives, where, name, self.pruner, timeout_s)
         study.note_sampler(self.choice.name)
         return study
 

@@ -65,7 +65,9 @@ def run_single(config: DictConfig) -> None:
     check(config)
     with opened(config, source, earlier) as experiment, _training_on_terminal(config, experiment):
         stream = InlineStream(config, experiment.paths)
-        study = method.study(experiment.objectives, experiment.study_place, experiment.paths.experiment_id)
+        study = method.study(
+            experiment.objectives, experiment.study_place, experiment.paths.experiment_id, config.db_timeout_s
+        )
         try:
             proposals = method.proposals(study, config)
             budget = Budget(Limits(), experiment.objectives)

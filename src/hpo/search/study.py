@@ -45,7 +45,8 @@ class Proposal:
 
 
 class Study:
-    """Asks, prunes and tells in memory, where it takes milliseconds; `path=None` keeps nothing.
+    """Asks, prunes and tells in memory, where it takes milliseconds; `where=None` keeps nothing. A server
+    there may be away for `timeout_s` seconds.
 
     A step of an intermediate value is the count of the trial's reports, whatever the trial calls it: the first
     evaluation of every trial is step 1, also where their batch sizes differ.
@@ -59,6 +60,7 @@ class Study:
         where: Place | None = None,
         name: str = "hpo",
         pruner: BasePruner | None = None,
+        timeout_s: float = 0.0,
     ) -> None:
         # what Optuna logs goes to mp.log, which listens to its logger
         optuna.logging.disable_default_handler()
@@ -82,7 +84,7 @@ class Study:
         self._known_attributes: dict[int, frozenset[str]] = {}
         # what proposed before, where that was another one
         self.earlier_sampler: str | None = None
-        self._file = StudyFile(where, name, self._study.directions) if where else None
+        self._file = StudyFile(where, name, self._study.directions, timeout_s) if where else None
         if self._file:
             self._take_up(self._file)
 

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial
 
 from hpo.experiment.copying import make_study_tables
 from hpo.experiment.databases import engine_options, url_of
+from hpo.experiment.reconnecting import reconnect
 from hpo.stored import SAMPLERS
 from hpo.stores import Place
 
@@ -44,10 +45,14 @@ class StudyFile:
     `found` are the trials that an earlier search left, by number, and `attributes` what its sampler noted.
     """
 
-    def __init__(self, where: Place, name: str, directions: Sequence[StudyDirection]) -> None:
+    def __init__(
+        self, where: Place, name: str, directions: Sequence[StudyDirection], timeout_s: float = 0.0
+    ) -> None:
+        """`timeout_s` is for how long a server may be away."""
         if not isinstance(where, Path):
             make_study_tables(where)
         self._storage = RDBStorage(url_of(where), engine_kwargs=engine_options(where))
+        reconnect(self._storage.engine, where, timeout_s)
         self.found: list[FrozenTrial] = []
         try:
             self._study_id = self._storage.get_study_id_from_name(name)

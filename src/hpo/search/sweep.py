@@ -135,7 +135,9 @@ def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experim
     for said in method.said(config.total_trials, config.num_replicates):
         experiment.say(said)
     fixed = (*method.space.fixed, *experiment.fixed_overrides())
-    study = method.study(experiment.objectives, experiment.study_place, experiment.paths.experiment_id)
+    study = method.study(
+        experiment.objectives, experiment.study_place, experiment.paths.experiment_id, config.db_timeout_s
+    )
     if study.earlier_sampler is not None:
         experiment.say(f"changed: {spelled_change('sampler', study.earlier_sampler, method.choice.name)}")
     try:
