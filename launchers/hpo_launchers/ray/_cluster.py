@@ -9,6 +9,7 @@ import socket
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -25,6 +26,7 @@ _CONNECT_S = 10.0
 # Ray keeps in it what trials never put there
 _STORE_BYTES = 100_000_000
 _MIB = 2**20
+_CLUSTER_ID = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 _BREAKPOINT = "PYTHONBREAKPOINT"
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
 
@@ -135,19 +137,43 @@ def _check_address(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
     except OSError as error:
         raise _silent(address, str(error.strerror or error)) from error
-    if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(address):
-        raise _silent(address, "what listens there is no Ray")
+    if os.environ.get("RAY_USE_TLS", "0") == "0":
+        _ask_head(address)
 
 
-def _speaks_grpc(address: str) -> bool:
+def _ask_head(address: str) -> None:
+    """Ask the head for the cluster's id, as Ray does before anything else. Raises ConfigError where it refuses."""
     import grpc
 
+    token = _token()
+    headers = [] if token is None else [("authorization", f"Bearer {token}")]
     with grpc.insecure_channel(address) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=_CONNECT_S)
-        except grpc.FutureTimeoutError:
-            return False
-    return True
+            channel.unary_unary(_CLUSTER_ID)(b"", timeout=_CONNECT_S, metadata=headers)
+        except grpc.FutureTimeoutError as error:
+            raise _silent(address, "what listens there is no Ray") from error
+        except grpc.RpcError as error:
+            # what else it may have to say, it says to Ray
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                told = "none is given" if token is None else "the one that is given is another's"
+                raise ConfigError(
+                    f"hydra.launcher.address={address}: the cluster there asks for a token, and {told}. Say "
+                    "`export RAY_AUTH_MODE=token`, and have its token in RAY_AUTH_TOKEN or ~/.ray/auth_token "
+                    "(`ray get-auth-token` on its head prints it)"
+                ) from error
+
+
+def _token() -> str | None:
+    """What Ray shows a cluster at an address: nothing, unless RAY_AUTH_MODE says so."""
+    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
+        return None
+    if text := os.environ.get("RAY_AUTH_TOKEN", "").strip():
+        return text
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    with suppress(OSError):
+        return file.read_text().strip() or None
+    return None
 
 
 def _silent(address: str, reason: str) -> ConfigError:
