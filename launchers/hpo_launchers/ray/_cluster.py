@@ -32,7 +32,8 @@ _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": 
 
 
 class Cluster:
-    """`is_own` says that it was started for this search. It is left as it was found: see `close`."""
+    """`is_own` says that it was started for this search, `head` where its head is. It is left as it was found: see
+    `close`."""
 
     def __init__(self, options: Mapping[str, Any], *, num_cpus: int) -> None:
         """Raises ConfigError where there is no cluster at the address, or Ray does not take an option."""
@@ -47,6 +48,7 @@ class Cluster:
             raise ConfigError(
                 "hydra.launcher.runtime_env: Ray runs in this process already; give it to your ray.init"
             )
+        self.head: str = ray.get_runtime_context().gcs_address
 
     def _connect(self, address: str, init: dict[str, Any], num_cpus: int) -> None:
         if address != _HERE:

@@ -95,6 +95,7 @@ def open_stream(
         nearby,
         capacity=options["concurrency"] or max(1, cluster.places(need or NOTHING)),
         stop_timeout_s=options["stop_timeout_s"],
+        head_timeout_s=options["head_timeout_s"],
         storage=storage,
     )
     # Hydra tells a launcher when to begin, and never when its sweep is over
@@ -126,8 +127,9 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"hydra.launcher.concurrency (concurrent_trials) must be at least 1 but got {concurrency}"
         )
-    if options["storage_sync_s"] <= 0:
-        raise ConfigError(f"hydra.launcher.storage_sync_s={options['storage_sync_s']} must be above 0")
+    for key in ("storage_sync_s", "head_timeout_s"):
+        if options[key] <= 0:
+            raise ConfigError(f"hydra.launcher.{key}={options[key]} must be above 0")
     for name, amount in options["resources"].items():
         if amount is None or amount <= 0:
             raise ConfigError(f"hydra.launcher.resources.{name}={amount} must be above 0")

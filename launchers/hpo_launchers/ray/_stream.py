@@ -16,6 +16,7 @@ from hpo.resources import Need
 from hpo.search.stream import Hear, Stream
 from hpo_launchers.jobs import Composer
 from hpo_launchers.ray._cluster import Cluster
+from hpo_launchers.ray._head import Head
 from hpo_launchers.ray._messages import Answer, Greeting, Kill, Refused, Start, Tell
 from hpo_launchers.ray._remote import RemoteSlot, Trial, is_of_the_code, spelled
 from hpo_launchers.ray._storage import SentFiles, TrialStorage
@@ -41,6 +42,7 @@ class RayStream(RemoteStream):
         *,
         capacity: int,
         stop_timeout_s: float,
+        head_timeout_s: float,
         storage: TrialStorage | None = None,
     ) -> None:
         super().__init__(composer, nearby, capacity)
@@ -54,6 +56,7 @@ class RayStream(RemoteStream):
         self._stopped: dict[int, Stop] = {}
         self._templates: dict[int, bytes] = {}
         self._num_mute = 0
+        self._head = Head(cluster.head, head_timeout_s)
 
     def renew(self, *, wants_results: bool) -> None:
         """Ship this process's environment, path and resolvers as they are now, and the jobs' returns back."""
@@ -78,11 +81,15 @@ class RayStream(RemoteStream):
     def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while not self._events:
+            self._head.look_if_due()
+            self._end_without_head()
             self._give_out()
             self._listen()
             asked = {slot.asked: slot for slot in self._slots if slot.asked is not None}
             left_s = _TURN_S if deadline is None else min(_TURN_S, max(0.0, deadline - time.monotonic()))
             if not asked:
+                if self._line:  # which waits for the head
+                    time.sleep(left_s)
                 break
             ready, _ = ray.wait(list(asked), num_returns=1, timeout=left_s, fetch_local=False)
             if ready:
@@ -154,6 +161,18 @@ class RayStream(RemoteStream):
     def _busy(self) -> Iterator[RemoteSlot]:
         return (slot for slot in self._slots if slot.trial is not None)
 
+    def _end_without_head(self) -> None:
+        """Tell all trials when the cluster's head has been away for too long."""
+        reason = self._head.loss()
+        if reason is None:
+            return
+        trials = [*self._line, *(slot.trial for slot in self._slots if slot.trial is not None)]
+        self._line.clear()
+        for slot in list(self._slots):
+            self._drop(slot)
+        for trial in trials:
+            self._wait_for_cluster(trial.job.number, reason)
+
     def _give_out(self) -> None:
         """Let what waits begin, in idle slots first, in new ones otherwise."""
         for trial in list(self._line):
@@ -162,10 +181,12 @@ class RayStream(RemoteStream):
                 return
             # a second job of a trial waits until the first has left
             if trial.job.number not in numbers:
+                if not self._place(trial):
+                    return
                 self._line.remove(trial)
-                self._place(trial)
 
-    def _place(self, trial: Trial) -> None:
+    def _place(self, trial: Trial) -> bool:
+        """Give it a slot; whether that could be done."""
         kind = trial.need, self._generation
         idle = [slot for slot in self._slots if slot.trial is None]
         slot = next((slot for slot in idle if slot.kind == kind), None)
@@ -173,12 +194,16 @@ class RayStream(RemoteStream):
             # they hold what this one asks for
             for other in idle:
                 self._drop(other)
+            self._head.look()
+            if self._head.is_away:
+                return False
             actor, asked = self._open_actor(trial.need, self._wants_results)
             slot = RemoteSlot(actor, kind, asked=asked)
             self._slots.append(slot)
         slot.trial = trial
         if slot.is_ready:
             self._start(slot, trial)
+        return True
 
     def _start(self, slot: RemoteSlot, trial: Trial) -> None:
         problem = self._files.sent(trial.job)

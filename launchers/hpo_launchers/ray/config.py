@@ -39,6 +39,10 @@ class RayLauncherConf:
     # seconds between two looks at what a trial has written since
     storage_sync_s: float = 10.0
 
+    # seconds for which the cluster's head may be away until the search ends, to be continued. After a minute Ray
+    # ends this process without a word
+    head_timeout_s: float = 30.0
+
     # seconds between asking what runs to end and ending it by force
     stop_timeout_s: float = 5.0
 

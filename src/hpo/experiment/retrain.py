@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from hpo.disk import FULL
-from hpo.errors import DeviceError, DiskError
+from hpo.errors import ClusterError, DeviceError, DiskError
 from hpo.resolved import without_passwords
 from hpo.search_path import PRIMARY_PATH
 from hpo.shell import joined, resume_command
@@ -57,6 +57,7 @@ _OF_THE_SEARCH = frozenset(
 # below the node hydra: who proposes and who runs trials, and where
 _OF_A_SWEEP = frozenset(("launcher", "mode", "run", "sweep", "sweeper"))
 _CONFIG_NAME = "default_config"
+_Lacking = TypeVar("_Lacking", DeviceError, ClusterError)
 _SEPARATOR = re.compile(r"[./]")
 
 
@@ -104,12 +105,12 @@ def paused(error: DiskError, directory: Path) -> DiskError:
     return DiskError(f"{error}.\nThe experiment waits: {remedy}, and continue it: {resume_command(directory)}")
 
 
-def waiting(error: DeviceError, directory: Path) -> DeviceError:
+def waiting(error: _Lacking, directory: Path) -> _Lacking:
     """The same error, saying how the experiment goes on."""
-    return DeviceError(
-        f"{error}.\nThe experiment waits: when the device is back, or with other needs, "
-        f"continue it: {resume_command(directory)}"
-    )
+    is_device = isinstance(error, DeviceError)
+    when = "when the device is back, or with other needs" if is_device else "when that is mended"
+    told = str(error).rstrip(".")
+    return type(error)(f"{told}.\nThe experiment waits: {when}, continue it: {resume_command(directory)}")
 
 
 def _path(override: str) -> tuple[str, str]:

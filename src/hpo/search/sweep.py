@@ -216,6 +216,8 @@ def opened(
         if experiment is not None:
             state = State.WAITING if isinstance(error, MisfitError | ClusterError) else State.FAIL
             experiment.close(state, str(error).splitlines()[0])
+            if isinstance(error, ClusterError):
+                raise waiting(error, experiment.paths.root) from error
         raise
     except BaseException as error:
         if experiment is not None:

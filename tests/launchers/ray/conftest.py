@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -24,3 +33,35 @@ def cluster() -> Iterator[Any]:
         made = Cluster(initialize_head=True, head_node_args=SMALL)
     yield made
     made.shutdown()
+
+
+@contextmanager
+def head(**environment: str) -> Iterator[tuple[str, psutil.Process]]:
+    """A cluster of one node, as `ray start` makes it: its address, and the process that dies with it."""
+    # sockets lie in it, whose paths are short
+    folder = Path(tempfile.mkdtemp(prefix="hpo-ray-"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
+    options = ["--num-cpus=2", "--include-dashboard=false", "--object-store-memory=80000000"]
+    with subprocess.Popen(
+        [*start, *options, f"--temp-dir={folder}"],
+        env={**os.environ, "RAY_AUTH_MODE": "disabled", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        started = psutil.Process(process.pid)
+        try:
+            assert any("Ray runtime started" in line for line in process.stdout)
+            yield f"127.0.0.1:{port}", started
+        finally:
+            kill(started)
+    shutil.rmtree(folder)
+
+
+def kill(head: psutil.Process) -> None:
+    """With all of its cluster."""
+    for process in [*head.children(recursive=True), head] if head.is_running() else ():
+        process.send_signal(signal.SIGKILL)

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.conftest import run_hpo
 from tests.e2e.test_resume import python, running, the_paths, trials, wait_for
 from tests.launchers import waiting_searches
-from tests.launchers.ray.conftest import SMALL
+from tests.launchers.ray.conftest import SMALL, head, kill
 from tests.launchers.search_contract import SearchContract
 from tests.launchers.waiting_searches import CODE, assert_whole, go_on, wait_for_reports
 from tests.projects import make_project
@@ -76,6 +76,28 @@ def test_a_node_that_is_lost_sends_its_trial_elsewhere_and_it_goes_on_there(fold
             said = process.communicate(timeout=120)[0]
     assert process.returncode == 0, said
 
+    assert_whole(the_paths(folder), num_attempts=2)
+
+
+def test_a_cluster_whose_head_is_lost_is_told_and_its_trials_go_on_in_another(folder: Path) -> None:
+    with head() as (address, process):
+        joined = (f"hydra.launcher.address={address}", "hydra.launcher.head_timeout_s=4")
+        with running(folder, *SEARCH, *joined) as scheduler:
+            wait_for_reports(scheduler, folder)
+            kill(process)
+            said = scheduler.communicate(timeout=90)[0]
+    assert scheduler.returncode == 2, said
+    assert "has not answered for 4 s" in said
+    assert "Traceback" not in said
+    root = the_paths(folder).root
+    assert f"python -m hpo.resume {root}" in said
+    go_on(folder)
+
+    with head() as (address, _):
+        joined = ("hydra/launcher=ray", f"hydra.launcher.address={address}")
+        resumed = python(folder, "hpo.resume", str(root), *joined)
+
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert_whole(the_paths(folder), num_attempts=2)
 
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from hpo.errors import ConfigError
 from tests.e2e.conftest import run_hpo
 from tests.launchers import tasks
 from tests.launchers.applications import opened
+from tests.launchers.ray.conftest import head
 
 pytestmark = pytest.mark.slow
 
@@ -26,33 +19,13 @@ _TOKEN = "0123456789abcdef" * 4
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """That of a head of its own, which knows one token."""
     pytest.importorskip("ray")
-    # sockets lie in it, whose paths are short
-    folder = Path(tempfile.mkdtemp(prefix="hpo-ray-"))
-    (folder / "token").write_text(_TOKEN)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
-    options = ["--num-cpus=1", "--include-dashboard=false", "--object-store-memory=80000000"]
-    of_token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
-    with subprocess.Popen(
-        [*start, *options, f"--temp-dir={folder}"],
-        env={**os.environ, **of_token, "RAY_USAGE_STATS_ENABLED": "0"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as head:
-        assert head.stdout is not None
-        started = psutil.Process(head.pid)
-        try:
-            assert any("Ray runtime started" in line for line in head.stdout)
-            yield f"127.0.0.1:{port}"
-        finally:
-            for process in [*started.children(recursive=True), started]:
-                process.send_signal(signal.SIGKILL)
-    shutil.rmtree(folder)
+    file = tmp_path_factory.mktemp("head") / "token"
+    file.write_text(_TOKEN)
+    with head(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(file)) as (address, _):
+        yield address
 
 
 @pytest.mark.parametrize(
