@@ -36,6 +36,7 @@ class TrialStorage:
 
     def __init__(self, url: str) -> None:
         self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._has_folders = _has_folders(self._fs)
         self._lock = threading.Lock()
         self._pushed: dict[Path, _Files] = {}
 
@@ -51,7 +52,8 @@ class TrialStorage:
             if not changed and now.keys() == before.keys():
                 return
             target = self._place(directory)
-            self._fs.makedirs(target, exist_ok=True)
+            if self._has_folders:
+                self._fs.makedirs(target, exist_ok=True)
             for name in changed:
                 try:
                     self._put(directory / name, f"{target}/{name}")
@@ -94,13 +96,13 @@ class TrialStorage:
         return found["files"], found["folders"]
 
     def _put(self, file: Path, target: str) -> None:
-        self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+        if self._has_folders:
+            self._fs.makedirs(target.rpartition("/")[0], exist_ok=True)
         self._write(target, lambda name: self._fs.put_file(str(file), name))
 
     def _write(self, target: str, write: Callable[[str], None]) -> None:
         """Let `target` be what it was or all that `write` writes under the name that it is given."""
-        protocols = self._fs.protocol
-        if not _OBJECT_STORES.isdisjoint([protocols] if isinstance(protocols, str) else protocols):
+        if not self._has_folders:
             write(target)
             return
         folder, _, name = target.rpartition("/")
@@ -125,7 +127,8 @@ def check_storage(url: str) -> None:
     """Raise ConfigError for what fsspec does not know, or cannot be written."""
     try:
         fs, root = fsspec.core.url_to_fs(url)
-        fs.makedirs(root, exist_ok=True)
+        if _has_folders(fs):
+            fs.makedirs(root, exist_ok=True)
         probe = f"{root}/.hpo-can-write"
         fs.pipe_file(probe, b"")
         fs.rm_file(probe)
@@ -134,6 +137,12 @@ def check_storage(url: str) -> None:
             f"hydra.launcher.storage={url} cannot be used: {_told(error)}. It takes a URL of fsspec, such as "
             "s3://bucket/folder (pip install s3fs) or file:///folder"
         ) from error
+
+
+def _has_folders(fs: Any) -> bool:
+    """Whether there are any but in names. Where there are none, to make one makes the bucket that is missing."""
+    protocols = [fs.protocol] if isinstance(fs.protocol, str) else fs.protocol
+    return _OBJECT_STORES.isdisjoint(protocols)
 
 
 class SentFiles:

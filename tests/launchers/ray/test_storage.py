@@ -7,15 +7,18 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from tests.e2e.conftest import Run, command, environment
 from tests.e2e.test_resume import wait_for, wait_until
 from tests.launchers import tasks, waiting_searches
 from tests.launchers.applications import opened
+from tests.launchers.ray.object_store import BUCKET, running_object_store
 from tests.launchers.ray.test_ray_searches import node
 from tests.launchers.waiting_searches import CODE, assert_whole, go_on
 from tests.projects import make_project
@@ -26,6 +29,24 @@ from hpo_launchers.ray import _storage as storage
 
 # in a namespace of the scheduler's own the folder is another one, and what it holds is kept when it ends
 _HIDE = 'mount -t tmpfs tmpfs "$0" && "$@"; status=$?; cp -r "$0"/. "$0.kept"; exit $status'
+
+
+@pytest.fixture(scope="module")
+def object_store() -> Iterator[dict[str, str]]:
+    for name in ("moto", "s3fs"):
+        pytest.importorskip(name)
+    with running_object_store() as found:
+        yield found
+
+
+@pytest.fixture(params=["file", "s3"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """That of a storage in which nothing is."""
+    if request.param == "file":
+        return f"file://{tmp_path / 'kept'}"
+    for name, value in request.getfixturevalue("object_store").items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{tmp_path.name}"
 
 
 @pytest.fixture
@@ -46,8 +67,7 @@ def content(directory: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-def test_a_directory_is_elsewhere_what_it_was_and_stays_so(tmp_path: Path, trial: Path) -> None:
-    url = f"file://{tmp_path / 'kept'}"
+def test_a_directory_is_elsewhere_what_it_was_and_stays_so(tmp_path: Path, trial: Path, url: str) -> None:
     before = content(trial)
     here = storage.TrialStorage(url)
     here.push(trial)
@@ -72,16 +92,16 @@ def test_a_directory_is_elsewhere_what_it_was_and_stays_so(tmp_path: Path, trial
     assert content(trial) == after
 
 
-def test_of_what_nobody_has_kept_nothing_is_brought(tmp_path: Path) -> None:
+def test_of_what_nobody_has_kept_nothing_is_brought(tmp_path: Path, url: str) -> None:
     directory = tmp_path / "experiment_a" / "0000_aaaa"
 
-    storage.TrialStorage(f"file://{tmp_path / 'kept'}").pull(directory)
+    storage.TrialStorage(url).pull(directory)
 
     assert not directory.exists()
 
 
-def test_experiments_of_one_name_in_two_places_lie_apart(tmp_path: Path, trial: Path) -> None:
-    kept = storage.TrialStorage(f"file://{tmp_path / 'kept'}")
+def test_experiments_of_one_name_in_two_places_lie_apart(tmp_path: Path, trial: Path, url: str) -> None:
+    kept = storage.TrialStorage(url)
     kept.push(trial)
     before = content(trial)
     other = tmp_path / "there" / trial.parent.name / trial.name
@@ -91,14 +111,13 @@ def test_experiments_of_one_name_in_two_places_lie_apart(tmp_path: Path, trial: 
     kept.push(other)
 
     shutil.rmtree(trial)
-    storage.TrialStorage(f"file://{tmp_path / 'kept'}").pull(trial)
+    storage.TrialStorage(url).pull(trial)
     assert content(trial) == before
 
 
 def test_what_a_lost_node_had_half_sent_is_not_taken_for_whole(
-    tmp_path: Path, trial: Path, monkeypatch: pytest.MonkeyPatch
+    trial: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"file://{tmp_path / 'kept'}"
     lost = storage.TrialStorage(url)
     lost.push(trial)
     before = content(trial)
@@ -164,6 +183,16 @@ def test_a_storage_that_cannot_be_used_is_an_error_before_anything_starts(
         pass
 
 
+@pytest.mark.parametrize("url", ["s3"], indirect=True)
+def test_a_bucket_that_does_not_exist_is_an_error_and_is_not_made(url: str) -> None:
+    from hpo.errors import ConfigError
+
+    missing = url.replace(BUCKET, "misspelt", 1)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"misspelt/.* cannot be used: .*bucket"):
+            storage.check_storage(missing)
+
+
 @pytest.fixture
 def hidden(tmp_path: Path) -> Path:
     """A folder of which the scheduler alone sees what it writes into it."""
@@ -178,15 +207,16 @@ def hidden(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_trial_goes_on_elsewhere_from_what_is_kept_where_nothing_is_shared(
-    tmp_path: Path, hidden: Path, cluster: Any
+    tmp_path: Path, hidden: Path, cluster: Any, url: str
 ) -> None:
     make_project(tmp_path, CODE.replace('trial.report({"score": x + step}, step)', _SAVING))
     search = command(
         *(*waiting_searches.SEARCH, "hydra/launcher=ray", f"hydra.launcher.address={cluster.address}"),
-        *("+hydra.launcher.resources={far:1}", f"hydra.launcher.storage=file://{tmp_path / 'kept'}"),
+        *("+hydra.launcher.resources={far:1}", f"hydra.launcher.storage={url}"),
         *("hydra.launcher.storage_sync_s=0.1", "total_trials=1", "max_retries=1", f"experiment_dir={hidden}"),
     )
     words = ["unshare", "--mount", "sh", "-c", _HIDE, str(hidden), *search]
+    files, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
     with (
         node(cluster, far=1) as first,
         subprocess.Popen(
@@ -195,7 +225,7 @@ def test_a_trial_goes_on_elsewhere_from_what_is_kept_where_nothing_is_shared(
     ):
         try:
             wait_for(process, " 1 running")
-            wait_until(process, lambda: list((tmp_path / "kept").glob("*/*/checkpoints/*_2.pt")))
+            wait_until(process, lambda: files.glob(f"{root}/*/*/checkpoints/*_2.pt"))
             cluster.remove_node(first, allow_graceful=False)
             wait_for(process, "FAIL_RECOVERABLE")
             # the disk of the node is lost too
