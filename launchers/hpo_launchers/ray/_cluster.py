@@ -26,8 +26,13 @@ _CONNECT_S = 10.0
 # Ray keeps in it what trials never put there
 _STORE_BYTES = 100_000_000
 _MIB = 2**20
-_CLUSTER_ID = "/ray.rpc.NodeInfoGcsService/GetClusterId"
+_AUTH_MODE = "RAY_AUTH_MODE"
+_WHERE_TOKENS_ARE = (
+    f"Say `export {_AUTH_MODE}=token`, and have its token in RAY_AUTH_TOKEN or ~/.ray/auth_token "
+    "(`ray get-auth-token` on its head prints it)"
+)
 _BREAKPOINT = "PYTHONBREAKPOINT"
+_CLUSTER_ID = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
 
 
@@ -147,29 +152,34 @@ def _ask_head(address: str) -> None:
     """Ask the head for the cluster's id, as Ray does before anything else. Raises ConfigError where it refuses."""
     import grpc
 
-    token = _token()
-    headers = [] if token is None else [("authorization", f"Bearer {token}")]
     with grpc.insecure_channel(address) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=_CONNECT_S)
-            channel.unary_unary(_CLUSTER_ID)(b"", timeout=_CONNECT_S, metadata=headers)
         except grpc.FutureTimeoutError as error:
             raise _silent(address, "what listens there is no Ray") from error
-        except grpc.RpcError as error:
-            # what else it may have to say, it says to Ray
-            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
-                told = "none is given" if token is None else "the one that is given is another's"
-                raise ConfigError(
-                    f"hydra.launcher.address={address}: the cluster there asks for a token, and {told}. Say "
-                    "`export RAY_AUTH_MODE=token`, and have its token in RAY_AUTH_TOKEN or ~/.ray/auth_token "
-                    "(`ray get-auth-token` on its head prints it)"
-                ) from error
+
+        def takes(*headers: tuple[str, str]) -> bool:
+            try:
+                channel.unary_unary(_CLUSTER_ID)(b"", timeout=_CONNECT_S, metadata=headers)
+            except grpc.RpcError as error:
+                # what else it may have to say, it says to Ray
+                return error.code() is not grpc.StatusCode.UNAUTHENTICATED
+            return True
+
+        has_tokens = os.environ.get(_AUTH_MODE, "").lower() == "token"
+        if takes():
+            told = f"asks for no token: say `unset {_AUTH_MODE}`" if has_tokens else None
+        else:
+            token = _token() if has_tokens else None
+            is_right = token is not None and takes(("authorization", f"Bearer {token}"))
+            given = "none is given" if token is None else "the one that is given is another's"
+            told = None if is_right else f"asks for a token, and {given}. {_WHERE_TOKENS_ARE}"
+    if told is not None:
+        raise ConfigError(f"hydra.launcher.address={address}: the cluster there {told}")
 
 
 def _token() -> str | None:
-    """What Ray shows a cluster at an address: nothing, unless RAY_AUTH_MODE says so."""
-    if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
-        return None
+    """What Ray shows a cluster that asks for one."""
     if text := os.environ.get("RAY_AUTH_TOKEN", "").strip():
         return text
     file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")

@@ -19,6 +19,8 @@ import psutil
 import pytest
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+# a process that has once joined with a token, or without one, cannot do the other after it
+os.environ["RAY_AUTH_MODE"] = "disabled"
 SMALL: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 80_000_000, "include_dashboard": False}
 
 
@@ -40,13 +42,15 @@ def head(**environment: str) -> Iterator[tuple[str, psutil.Process]]:
     """A cluster of one node, as `ray start` makes it: its address, and the process that dies with it."""
     # sockets lie in it, whose paths are short
     folder = Path(tempfile.mkdtemp(prefix="hpo-ray-"))
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port, client_port, agent_port = (_free_port() for _ in range(3))
     start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
     options = ["--num-cpus=2", "--include-dashboard=false", "--object-store-memory=80000000"]
+    # those that it takes otherwise are the same for every cluster of a machine, and several processes may have one
+    options += ["--min-worker-port=0", "--max-worker-port=0"]
+    options += [f"--ray-client-server-port={client_port}", f"--dashboard-agent-listen-port={agent_port}"]
     with subprocess.Popen(
         [*start, *options, f"--temp-dir={folder}"],
-        env={**os.environ, "RAY_AUTH_MODE": "disabled", **environment},
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -59,6 +63,12 @@ def head(**environment: str) -> Iterator[tuple[str, psutil.Process]]:
         finally:
             kill(started)
     shutil.rmtree(folder)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
 
 
 def kill(head: psutil.Process) -> None:

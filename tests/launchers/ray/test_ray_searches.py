@@ -133,7 +133,12 @@ def test_trials_die_with_a_scheduler_that_is_killed_and_go_on_when_it_is_back(fo
     assert_whole(the_paths(folder), num_attempts=2)
 
 
-def test_ctrl_c_lets_trials_leave_and_nothing_of_the_ray_that_was_started_here_behind(folder: Path) -> None:
+def test_ctrl_c_lets_trials_leave_and_nothing_of_the_ray_that_was_started_here_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as Ray has it by itself: with a token, which it makes
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    monkeypatch.setenv("HOME", str(folder))
     with running(folder, *SEARCH, "hydra.launcher.address=local") as process:
         wait_for_reports(process, folder)
         of_ray = psutil.Process(process.pid).children(recursive=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "asks for a token, and none is given"),
+        ({"RAY_AUTH_MODE": "disabled"}, "asks for a token, and none is given"),
         ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}, "asks for a token, and the one that is given is"),
     ],
 )
@@ -42,6 +43,19 @@ def test_a_cluster_whose_token_is_missing_or_wrong_is_told_at_once(
         monkeypatch.setenv(name, value)
     joined = f"hydra.launcher.address={address}"
     with pytest.raises(ConfigError, match=said), opened("ray", tasks.return_number, tmp_path, joined):
+        pass
+
+
+def test_a_token_for_a_cluster_that_asks_for_none_is_told_at_once(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", _TOKEN)
+    joined = f"hydra.launcher.address={cluster.address}"
+    with (
+        pytest.raises(ConfigError, match="asks for no token: say `unset RAY_AUTH_MODE`"),
+        opened("ray", tasks.return_number, tmp_path, joined),
+    ):
         pass
 
 
