@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
@@ -14,7 +15,7 @@ from hpo.records import State, Stop
 from hpo.resources import Need
 from hpo_launchers.jobs import Job
 from hpo_launchers.ray._cluster import first_line
-from hpo_launchers.ray._messages import Order
+from hpo_launchers.ray._messages import Order, Start
 
 _HINT = re.compile(r"\s*Some common causes.*", re.S)
 _MAX_SAID = 300
@@ -26,7 +27,10 @@ class Trial:
 
     job: Job
     need: Need
+    # why its files cannot be sent, when they have been
+    sent: Future[str | None]
     told: Stop | None = None
+    is_given: bool = False
     killed_as: tuple[str, State] | None = None
     # when the slot itself is to end, where killing the trial does not
     kill_at: float = math.inf
@@ -61,6 +65,32 @@ class RemoteSlot:
     def end(self) -> None:
         """By force, with all that it has started."""
         ray.kill(self.actor)
+
+
+class Templates:
+    """Those that trials share: each goes to a slot once."""
+
+    def __init__(self) -> None:
+        # by identity: they are kept, so that it is nobody else's
+        self._kept: dict[int, bytes] = {}
+
+    def start(self, slot: RemoteSlot, trial: Trial) -> Start:
+        """The order by which the slot starts the trial."""
+        template = trial.job.template
+        name = id(self._kept.setdefault(id(template), template))
+        data = template if name not in slot.templates else None
+        slot.templates.add(name)
+        trial.is_given = True
+        return Start(replace(trial.job, template=b""), name, data, trial.told)
+
+
+def answered(asked: dict[Any, RemoteSlot], timeout_s: float) -> list[RemoteSlot]:
+    """The slots of which calls that are under way have come to an end; waits for the first one."""
+    ready, _ = ray.wait(list(asked), num_returns=1, timeout=timeout_s, fetch_local=False)
+    if ready:
+        # and what else has come
+        ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0, fetch_local=False)
+    return [asked[each] for each in ready]
 
 
 def is_of_the_code(error: BaseException) -> bool:

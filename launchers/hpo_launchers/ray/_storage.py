@@ -18,11 +18,8 @@ from typing import Any
 
 import fsspec
 
-from hpo.errors import ClusterError, ConfigError
+from hpo.errors import ConfigError
 from hpo.paths import STORED_FILES, temporary_for
-from hpo.records import Ended, State
-from hpo_launchers.jobs import Job
-from hpo_launchers.worker.directories import Directories
 
 # where what is written under a name is there when all of it is; elsewhere it gets its name then
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "hf"})
@@ -32,17 +29,17 @@ _Files = dict[str, list[int]]
 
 
 class TrialStorage:
-    """Raises what the filesystem raises, OSError as a rule, where it cannot be reached."""
+    """Raises what the filesystem raises, OSError as a rule, where it cannot be reached. Threads may share it."""
 
     def __init__(self, url: str) -> None:
         self._fs, self._root = fsspec.core.url_to_fs(url)
         self._has_folders = _has_folders(self._fs)
-        self._lock = threading.Lock()
+        self._locks: dict[Path, threading.Lock] = {}
         self._pushed: dict[Path, _Files] = {}
 
     def push(self, directory: Path) -> None:
         """Keep what has changed in a trial's directory since the last time."""
-        with self._lock:
+        with self._lock_of(directory):
             before = self._pushed.get(directory)
             if before is None:
                 before = self._listed(directory)[0]
@@ -68,7 +65,7 @@ class TrialStorage:
 
     def pull(self, directory: Path) -> None:
         """Make a trial's directory here what is kept of it; nothing where nothing is."""
-        with self._lock:
+        with self._lock_of(directory):
             kept, folders = self._listed(directory)
             if not kept:
                 return
@@ -81,6 +78,9 @@ class TrialStorage:
             for name in here.keys() - kept.keys():
                 (directory / name).unlink(missing_ok=True)
             self._pushed[directory] = kept
+
+    def _lock_of(self, directory: Path) -> threading.Lock:
+        return self._locks.setdefault(directory, threading.Lock())
 
     def _place(self, directory: Path) -> str:
         # experiments of several users, which may draw the same id, lie apart
@@ -134,7 +134,7 @@ def check_storage(url: str) -> None:
         fs.rm_file(probe)
     except Exception as error:
         raise ConfigError(
-            f"hydra.launcher.storage={url} cannot be used: {_told(error)}. It takes a URL of fsspec, such as "
+            f"hydra.launcher.storage={url} cannot be used: {told(error)}. It takes a URL of fsspec, such as "
             "s3://bucket/folder (pip install s3fs) or file:///folder"
         ) from error
 
@@ -143,44 +143,6 @@ def _has_folders(fs: Any) -> bool:
     """Whether there are any but in names. Where there are none, to make one makes the bucket that is missing."""
     protocols = [fs.protocol] if isinstance(fs.protocol, str) else fs.protocol
     return _OBJECT_STORES.isdisjoint(protocols)
-
-
-class SentFiles:
-    """The scheduler's side: each trial's files go out before it starts, and come back when it has ended."""
-
-    def __init__(self, storage: TrialStorage | None) -> None:
-        """Without a storage nothing has to be sent."""
-        self._storage = storage
-        self._directories = Directories()
-
-    def sent(self, job: Job) -> str | None:
-        """Send the files of a trial; why they cannot be, if so."""
-        directory = self._directories.of(job)
-        if self._storage is not None and directory is not None:
-            try:
-                self._storage.push(directory)
-            except Exception as error:
-                return f"the storage does not take {directory}: {_told(error)}"
-        return None
-
-    def brought(self, job: Job, ended: Ended) -> Ended:
-        """The end of a trial, once its files are here."""
-        directory = self._directories.of(job)
-        if self._storage is not None and directory is not None:
-            try:
-                self._storage.pull(directory)
-            except Exception as error:
-                reason = f"its files cannot be brought from the storage: {_told(error)}"
-                return Ended(job.number, State.FAIL_RECOVERABLE, reason=reason)
-        return ended
-
-    def fetch(self, directory: Path) -> None:
-        """Bring what an earlier scheduler has not. Raises ClusterError where the storage does not answer."""
-        if self._storage is not None:
-            try:
-                self._storage.pull(directory)
-            except Exception as error:
-                raise ClusterError(f"{directory} cannot be brought from the storage: {_told(error)}") from error
 
 
 class Keeping:
@@ -218,6 +180,7 @@ def _files(directory: Path) -> Iterator[tuple[str, list[int]]]:
                 yield path.relative_to(directory).as_posix(), [found.st_mtime_ns, found.st_size]
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """An error of a filesystem in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,18 @@ from hpo.search.stream import Hear, Stream
 from hpo_launchers.jobs import Composer
 from hpo_launchers.ray._cluster import Cluster
 from hpo_launchers.ray._head import Head
-from hpo_launchers.ray._messages import Answer, Greeting, Kill, Refused, Start, Tell
-from hpo_launchers.ray._remote import RemoteSlot, Trial, is_of_the_code, spelled
-from hpo_launchers.ray._storage import SentFiles, TrialStorage
+from hpo_launchers.ray._messages import Answer, Greeting, Kill, Refused, Tell
+from hpo_launchers.ray._remote import RemoteSlot, Templates, Trial, answered, is_of_the_code, spelled
+from hpo_launchers.ray._storage import TrialStorage
+from hpo_launchers.ray._transfers import Transfers
 from hpo_launchers.worker.remote_stream import RemoteStream
 
 # for which a slot listens to its trial before it answers: what it is told meanwhile waits as long
 _TURN_S = 0.5
 # for which a slot has time to kill a trial, before it is killed itself
 _KILL_S = 10.0
+# between two looks at files that are under way
+_LOOK_S = 0.02
 # slots in a row that died before they answered, until it is the cluster that has failed
 _MAX_MUTE = 3
 
@@ -49,12 +51,12 @@ class RayStream(RemoteStream):
         self._cluster = cluster
         self._open_actor = open_actor
         self._stop_timeout_s = stop_timeout_s
-        self._files = SentFiles(storage)
+        self._transfers = Transfers(storage)
         self._generation = 0
         self._line: list[Trial] = []
         self._slots: list[RemoteSlot] = []
         self._stopped: dict[int, Stop] = {}
-        self._templates: dict[int, bytes] = {}
+        self._templates = Templates()
         self._num_mute = 0
         self._head = Head(cluster.head, head_timeout_s)
 
@@ -64,7 +66,7 @@ class RayStream(RemoteStream):
         self._generation += 1
 
     def fetch(self, directory: Path) -> None:
-        self._files.fetch(directory)
+        self._transfers.fetch(directory)
 
     def misfit(self, need: Need) -> str | None:
         return self._cluster.misfit(need)
@@ -75,7 +77,8 @@ class RayStream(RemoteStream):
         if composed is None:
             return
         job, need = composed
-        self._line.append(Trial(job, need, told=self._stopped.pop(job.number, None)))
+        told = self._stopped.pop(job.number, None)
+        self._line.append(Trial(job, need, self._transfers.send(job), told))
         self._give_out()
 
     def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
@@ -84,20 +87,22 @@ class RayStream(RemoteStream):
             self._head.look_if_due()
             self._end_without_head()
             self._give_out()
+            self._start_what_is_sent()
             self._listen()
             asked = {slot.asked: slot for slot in self._slots if slot.asked is not None}
             left_s = _TURN_S if deadline is None else min(_TURN_S, max(0.0, deadline - time.monotonic()))
-            if not asked:
+            if asked:
+                for slot in answered(asked, min(left_s, _LOOK_S) if self._transfers.are_under_way else left_s):
+                    self._hear_slot(slot)
+            elif self._transfers.are_under_way:
+                self._transfers.wait(left_s)
+            else:
                 if self._line:  # which waits for the head
                     time.sleep(left_s)
                 break
-            ready, _ = ray.wait(list(asked), num_returns=1, timeout=left_s, fetch_local=False)
-            if ready:
-                # and what else has come
-                ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0, fetch_local=False)
-            for answered in ready:
-                self._hear_slot(asked[answered])
             self._end_the_deaf()
+            for ended, result in self._transfers.arrived():
+                self._tell(ended, result)
             if deadline is not None and time.monotonic() >= deadline:
                 break
         self._hand_over(hear)
@@ -122,7 +127,7 @@ class RayStream(RemoteStream):
         slot = self._slot_of(number)
         if slot is None or slot.trial is None or slot.trial.killed_as is not None:
             return
-        if not slot.is_ready:
+        if not slot.trial.is_given:
             self._drop(slot)
             self._tell(Ended(number, state, reason=reason))
             return
@@ -138,6 +143,7 @@ class RayStream(RemoteStream):
             for slot in list(self._slots):
                 self._drop(slot)
         self._slots.clear()
+        self._transfers.close(_KILL_S)
         self._cluster.close()
 
     def _finish(self) -> None:
@@ -148,9 +154,9 @@ class RayStream(RemoteStream):
         left, deadline = list(busy), time.monotonic() + self._stop_timeout_s + _KILL_S
         while left and time.monotonic() < deadline:
             ready, left = ray.wait(left, num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
-            for answered in ready:
-                slot = busy[answered]
-                for asked in (slot.asked, answered):
+            for answer in ready:
+                slot = busy[answer]
+                for asked in (slot.asked, answer):
                     if asked is not None and slot in self._slots:
                         slot.asked = asked
                         self._hear_slot(slot)
@@ -201,27 +207,24 @@ class RayStream(RemoteStream):
             slot = RemoteSlot(actor, kind, asked=asked)
             self._slots.append(slot)
         slot.trial = trial
-        if slot.is_ready:
-            self._start(slot, trial)
         return True
 
-    def _start(self, slot: RemoteSlot, trial: Trial) -> None:
-        problem = self._files.sent(trial.job)
-        if problem is not None:
-            slot.trial = None
-            self._wait_for_cluster(trial.job.number, problem)
-            return
-        template = trial.job.template
-        # it is kept, so that its identity is nobody else's
-        name = id(self._templates.setdefault(id(template), template))
-        data = template if name not in slot.templates else None
-        slot.orders.append(Start(replace(trial.job, template=b""), name, data, trial.told))
-        slot.templates.add(name)
+    def _start_what_is_sent(self) -> None:
+        for slot in list(self._busy()):
+            trial = slot.trial
+            if trial is None or trial.is_given or not slot.is_ready or not trial.sent.done():
+                continue
+            problem = trial.sent.result()
+            if problem is None:
+                slot.orders.append(self._templates.start(slot, trial))
+            else:
+                slot.trial = None
+                self._wait_for_cluster(trial.job.number, problem)
 
     def _listen(self) -> None:
         """Let each slot with a trial go on, with what it is to be told."""
         for slot in self._busy():
-            if slot.asked is None:
+            if slot.asked is None and slot.trial is not None and slot.trial.is_given:
                 slot.turn(_TURN_S)
 
     def _hear_slot(self, slot: RemoteSlot) -> None:
@@ -246,8 +249,6 @@ class RayStream(RemoteStream):
                 self._wait_for_cluster(
                     trial.job.number, f"a Ray worker cannot run trials of this search: {greeting['problem']}"
                 )
-        elif trial is not None:
-            self._start(slot, trial)
 
     def _take(self, slot: RemoteSlot, answers: list[Answer]) -> None:
         for answer in answers:
@@ -260,7 +261,7 @@ class RayStream(RemoteStream):
             elif isinstance(answer.event, Ended):
                 slot.trial = None
                 slot.orders.clear()
-                self._tell(self._files.brought(trial.job, answer.event), answer.result)
+                self._transfers.bring(trial.job, answer.event, answer.result)
             else:
                 self._events.append(answer.event)
 
@@ -273,7 +274,7 @@ class RayStream(RemoteStream):
         told = spelled(error)
         if slot.is_ready:
             reason, state = trial.killed_as or (f"{slot.name} died: {told}", State.FAIL_RECOVERABLE)
-            self._tell(self._files.brought(trial.job, Ended(trial.job.number, state, reason=reason)))
+            self._transfers.bring(trial.job, Ended(trial.job.number, state, reason=reason))
             return
         self._num_mute += 1
         if is_of_the_code(error) or self._num_mute >= _MAX_MUTE:
@@ -289,7 +290,7 @@ class RayStream(RemoteStream):
                 reason, state = slot.trial.killed_as
                 job = slot.trial.job
                 self._drop(slot)
-                self._tell(self._files.brought(job, Ended(job.number, state, reason=reason)))
+                self._transfers.bring(job, Ended(job.number, state, reason=reason))
 
     def _drop(self, slot: RemoteSlot) -> None:
         self._slots.remove(slot)
