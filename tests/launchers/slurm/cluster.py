@@ -54,6 +54,8 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 JobRequeue=1
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 KillWait=2
 MinJobAge=300
 InactiveLimit=0
@@ -66,7 +68,14 @@ GresTypes=gpu
 {nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=10 State=UP OverSubscribe=FORCE:4
 PartitionName=short Nodes=ALL MaxTime=1 State=UP OverSubscribe=FORCE:4
+PartitionName=cheap Nodes=node1 State=UP PriorityTier=1 GraceTime=20
+PartitionName=urgent Nodes=node1 State=UP PriorityTier=9
 """
+
+
+# what one of them is said to have: Slurm gives them out by number, and wants devices for it, which nobody opens
+_GPUS = {"node0": "Gres=gpu:2"}
+_GRES_CONF = "NodeName=node0 Name=gpu File=/dev/null,/dev/zero\n"
 
 
 def missing() -> str | None:
@@ -145,12 +154,14 @@ class Cluster:
         ports = _free_ports(len(self.nodes) + 1)
         lines = [
             f"NodeName={node} NodeAddr=127.0.0.1 NodeHostname=localhost Port={port} CPUs={self._cpus} "
-            f"CoresPerSocket={self._cpus} RealMemory=4000 State=UNKNOWN"
+            f"CoresPerSocket={self._cpus} RealMemory=4000 State=UNKNOWN {_GPUS.get(node, '')}"
             for node, port in zip(self.nodes, ports[1:], strict=True)
         ]
         self.conf.write_text(
             _CONF.format(folder=self.folder, controller_port=ports[0], nodes="\n".join(lines)), encoding="utf-8"
         )
+
+        (self.folder / "gres.conf").write_text(_GRES_CONF, encoding="utf-8")
 
     def _start_munge(self) -> None:
         key = self.folder / "munge.key"

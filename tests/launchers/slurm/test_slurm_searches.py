@@ -154,3 +154,31 @@ def test_one_job_runs_several_trials(folder: Path, cluster: Cluster) -> None:
     assert_whole(run.paths, num_attempts=1)
     assert len(list(run.paths.slurm.root.glob("*_log.err"))) == 2
     assert not cluster.jobs()
+
+
+def test_each_trial_has_the_gpu_that_slurm_gives_it_alone(folder: Path) -> None:
+    needs = ("resources_per_trial.gpus=1", "total_trials=3", "concurrent_trials=3")
+    with running(folder, *SEARCH, *needs) as process:
+        wait_for_reports(process, folder, 2)
+        devices = {device for _, device in trials(the_paths(folder), "number, device")}
+        go_on(folder)
+        said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, said
+
+    # there are two, and the third trial waits for one of them
+    assert devices == {"cuda:0", "cuda:1", None}
+
+
+def test_a_job_that_a_more_urgent_one_takes_the_place_of_goes_on_when_that_has_ended(
+    folder: Path, cluster: Cluster
+) -> None:
+    needs = ("hydra.launcher.partition=cheap", "resources_per_trial.cpus=4", "total_trials=1", "max_retries=0")
+    with running(folder, *SEARCH, *needs) as process:
+        wait_for_reports(process, folder, 1)
+        cluster.command("sbatch", "--partition=urgent", "--cpus-per-task=4", "--output=/dev/null", "--wrap=true")
+        wait_for(process, "WAITING after")
+        go_on(folder)
+        said = process.communicate(timeout=170)[0]
+    assert process.returncode == 0, said
+
+    assert_whole(the_paths(folder), num_attempts=2)
