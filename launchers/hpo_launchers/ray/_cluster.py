@@ -158,22 +158,25 @@ def _ask_head(address: str) -> None:
         except grpc.FutureTimeoutError as error:
             raise _silent(address, "what listens there is no Ray") from error
 
-        def takes(*headers: tuple[str, str]) -> bool:
+        def answer(*headers: tuple[str, str]) -> grpc.StatusCode:
             try:
                 channel.unary_unary(_CLUSTER_ID)(b"", timeout=_CONNECT_S, metadata=headers)
             except grpc.RpcError as error:
-                # what else it may have to say, it says to Ray
-                return error.code() is not grpc.StatusCode.UNAUTHENTICATED
-            return True
+                return error.code()
+            return grpc.StatusCode.OK
 
         has_tokens = os.environ.get(_AUTH_MODE, "").lower() == "token"
-        if takes():
-            told = f"asks for no token: say `unset {_AUTH_MODE}`" if has_tokens else None
-        else:
+        told, without = None, answer()
+        # what else it may have to say, it says to Ray
+        if without is grpc.StatusCode.OK and has_tokens:
+            told = f"asks for no token: say `unset {_AUTH_MODE}`"
+        elif without is grpc.StatusCode.UNAUTHENTICATED:
             token = _token() if has_tokens else None
-            is_right = token is not None and takes(("authorization", f"Bearer {token}"))
-            given = "none is given" if token is None else "the one that is given is another's"
-            told = None if is_right else f"asks for a token, and {given}. {_WHERE_TOKENS_ARE}"
+            given = "none is given"
+            if token is not None:
+                with_it = answer(("authorization", f"Bearer {token}"))
+                given = "the one that is given is another's" if with_it is without else ""
+            told = f"asks for a token, and {given}. {_WHERE_TOKENS_ARE}" if given else None
     if told is not None:
         raise ConfigError(f"hydra.launcher.address={address}: the cluster there {told}")
 

@@ -36,11 +36,12 @@ class Transfers:
         self._storage = storage
         self._directories = Directories()
         self._threads = futures.ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="transfers")
-        self._going: set[Future[str | None]] = set()
+        self._going: list[Future[str | None]] = []
         self._coming: list[_Coming] = []
 
     @property
     def are_under_way(self) -> bool:
+        self._going = [going for going in self._going if not going.done()]
         return bool(self._going or self._coming)
 
     def send(self, job: Job) -> Future[str | None]:
@@ -49,8 +50,7 @@ class Transfers:
         if self._storage is None or directory is None:
             return _done(None)
         going = self._threads.submit(_sent, self._storage, directory)
-        self._going.add(going)
-        going.add_done_callback(self._going.discard)
+        self._going.append(going)
         return going
 
     def bring(self, job: Job, ended: Ended, result: bytes | None = None) -> None:
