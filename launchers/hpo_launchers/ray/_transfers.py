@@ -71,8 +71,9 @@ class Transfers:
 
     def wait(self, timeout_s: float) -> None:
         """Until something has got where it was to go."""
-        under_way: list[Future[Any]] = [*self._going, *(each.files for each in self._coming)]
-        futures.wait(under_way, timeout_s, futures.FIRST_COMPLETED)
+        if self.are_under_way:
+            moving: list[Future[Any]] = [*self._going, *(each.files for each in self._coming)]
+            futures.wait(moving, timeout_s, futures.FIRST_COMPLETED)
 
     def fetch(self, directory: Path) -> None:
         """Bring what an earlier scheduler has not. Raises ClusterError where the storage does not answer."""
