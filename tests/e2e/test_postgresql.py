@@ -12,7 +12,7 @@ import pytest
 from hpo.paths import ExperimentPaths
 from hpo.saved import SavedExperiment
 from tests.e2e.conftest import command, environment, run_hpo
-from tests.e2e.test_resume import python, running, wait_for
+from tests.e2e.test_resume import python, running, wait_for, wait_until
 from tests.postgresql import PASSWORD, Server, values_of_study, wait_until_gone
 from tests.projects import make_project
 
@@ -146,12 +146,19 @@ _SEARCH = (
 )
 
 
+def wait_until_reported(process: subprocess.Popen[str], server: Server, url: str) -> None:
+    """Until both trials have reported twice, and wait: no transaction is under way any more."""
+    name = url.rpartition("/")[2]
+    wait_until(process, lambda: server.sql("SELECT count(*) FROM hpo.reports", name) == "4")
+
+
 def test_a_server_that_dies_leaves_an_experiment_that_goes_on_when_it_is_back(
     tmp_path: Path, database: str, postgresql: Server
 ) -> None:
     make_project(tmp_path, _WAITING)
     with running(tmp_path, *_SEARCH, *in_it(database), "db_timeout_s=1") as process:
         wait_for(process, " 2 running")
+        wait_until_reported(process, postgresql, database)
         postgresql.stop()
         try:
             wait_until_gone(postgresql)
@@ -177,6 +184,7 @@ def test_a_server_that_is_back_in_time_is_waited_for_and_nothing_is_lost(
     make_project(tmp_path, _WAITING)
     with running(tmp_path, *_SEARCH, *in_it(database), "stall_timeout_s=60") as process:
         wait_for(process, " 2 running")
+        wait_until_reported(process, postgresql, database)
         postgresql.stop()
         try:
             wait_until_gone(postgresql)
@@ -197,6 +205,7 @@ def test_a_signal_ends_the_wait_for_a_server(tmp_path: Path, database: str, post
     make_project(tmp_path, _WAITING)
     with running(tmp_path, *_SEARCH, *in_it(database)) as process:
         wait_for(process, " 2 running")
+        wait_until_reported(process, postgresql, database)
         postgresql.stop()
         try:
             wait_until_gone(postgresql)
