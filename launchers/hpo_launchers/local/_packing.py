@@ -5,13 +5,18 @@ Nothing here looks at the machine itself: it is described, and what is used of i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from hpo.resources import KEY, Need, spelled
 
 UNKNOWN_MEMORY = "how much memory the GPUs have is told by NVIDIA's driver alone: pip install 'hpo[gpu]'"
+
+
+# the number of a trial that waits, and is the only one to do so with a claim
+_CLAIMANT = -1
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,13 @@ class _Device:
     def is_whole(self) -> bool:
         """Whether one trial has it for itself."""
         return any(need.wants_whole_gpus for need in self.holders.values())
+
+    @property
+    def is_open(self) -> bool:
+        """Whether trials take turns here that say nothing of GPUs: not where one waits for memory, of which they
+        may take any."""
+        claimant = self.holders.get(_CLAIMANT)
+        return not self.is_whole and not (claimant is not None and claimant.gpu_memory_mb)
 
     def see(self, usage: Usage) -> None:
         self.usage = usage
@@ -157,7 +169,8 @@ class ResourcePool:
         memory_mb = self._memory_mb - sum(each.need.memory_mb for each in self._placed.values())
         if besides is not None:
             memory_mb -= besides.need.memory_mb
-        gpus = self._free_gpus(need, frozenset(besides.gpus) if besides is not None else frozenset())
+        with self._claimed(besides):
+            gpus = self._free_gpus(need)
         if need.cpus > len(cores) or (need.memory_mb and need.memory_mb > memory_mb) or gpus is None:
             return None
         placement = Placement(need, tuple(cores[: need.cpus]), gpus)
@@ -177,7 +190,7 @@ class ResourcePool:
         """What a trial that fits nowhere now waits for: what is nearest to being free, and fits when it is."""
         able = [device for device in self._devices.values() if device.could_take(need)]
         able.sort(key=lambda device: len(device.holders))
-        waits_for_its_turn = need.takes_turns and self._next_in_turn(frozenset()) is None
+        waits_for_its_turn = need.takes_turns and self._next_in_turn() is None
         num_gpus = 1 if waits_for_its_turn else need.num_gpus
         free = self._free_cores(None)
         cores = [*free, *(core for core in self._cores if core not in free)][: need.cpus]
@@ -203,11 +216,24 @@ class ResourcePool:
         held.update(besides.cores if besides is not None else ())
         return [core for core in self._cores if core not in held]
 
-    def _free_gpus(self, need: Need, taboo: frozenset[str]) -> tuple[str, ...] | None:
+    @contextmanager
+    def _claimed(self, claim: Placement | None) -> Iterator[None]:
+        """In the block a trial that waits holds what it claims, so that others get what it would leave them."""
+        devices = [self._devices[name] for name in claim.gpus] if claim is not None else []
+        for device in devices:
+            assert claim is not None
+            device.holders[_CLAIMANT] = claim.need
+        try:
+            yield
+        finally:
+            for device in devices:
+                del device.holders[_CLAIMANT]
+
+    def _free_gpus(self, need: Need) -> tuple[str, ...] | None:
         """The GPUs that a trial gets: those with the fewest others; None where there are not enough."""
         if need.takes_turns:
-            return self._next_in_turn(taboo)
-        devices = [device for name, device in self._devices.items() if name not in taboo]
+            return self._next_in_turn()
+        devices = list(self._devices.values())
         if need.num_gpus > 1:
             devices = [device for device in devices if not device.gpu.is_mig]
         fit = [device for device in devices if device.takes(need, self._tells_trials_apart)]
@@ -216,10 +242,10 @@ class ResourcePool:
         fit.sort(key=lambda device: (device.share, len(device.holders)))
         return tuple(device.gpu.name for device in fit[: need.num_gpus])
 
-    def _next_in_turn(self, taboo: frozenset[str]) -> tuple[str, ...] | None:
+    def _next_in_turn(self) -> tuple[str, ...] | None:
         if not self._devices:
             return ()
-        open_to_all = [one for name, one in self._devices.items() if name not in taboo and not one.is_whole]
+        open_to_all = [one for one in self._devices.values() if one.is_open]
         if not open_to_all:
             return None
         return (min(open_to_all, key=lambda device: len(device.holders)).gpu.name,)
