@@ -66,6 +66,16 @@ def test_results_are_the_same_bytes_beside_another_trial(tmp_path: Path, expecte
     assert results_of(tmp_path, SPACE, "concurrent_trials=2") == expected
 
 
+def test_results_are_the_same_bytes_in_a_process_that_has_run_other_trials(
+    tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    kept = ("concurrent_trials=1", "hydra.launcher.trials_per_process=null")
+    run = run_hpo(copied(SIGNALS, tmp_path), *searching(NUM_TRIALS), SAME_SPACE_IN_ANOTHER_ORDER, *kept)
+    assert read(run, NUM_TRIALS) == expected
+    directories = [TrialPaths(run.paths.root / trial_id) for (trial_id,) in run.trials("trial_id")]
+    assert len({json.loads(trial.metadata.read_text())["pid"] for trial in directories}) == 1
+
+
 def test_results_are_the_same_bytes_where_hydras_launcher_runs_the_trials(
     results_in_process: Callable[..., dict[str, bytes]], expected: dict[str, bytes]
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +166,67 @@ def say_where_and_wait(_: DictConfig) -> None:
 def return_parent(_: DictConfig) -> int:
     """The process that trials of a worker are forked from."""
     return os.getppid()
+
+
+def return_pid(_: DictConfig) -> int:
+    return os.getpid()
+
+
+def warn(_: DictConfig) -> int:
+    """How often a warning is shown that is shown once for each line of code, before all are switched off."""
+    shown = []
+    warnings.showwarning = lambda *_, **__: shown.append(1)
+    for _step in range(2):
+        warnings.warn("it is deprecated", stacklevel=1)
+    warnings.simplefilter("ignore")
+    return len(shown)
+
+
+def leave_a_thread_behind(_: DictConfig) -> None:
+    threading.Thread(target=time.sleep, args=(0.3,)).start()
+
+
+def end_and_wait_then_say_whether_stopped(config: DictConfig) -> None:
+    if number() == 0:
+        say_how_it_ended_and_leave_when_stopped(config)
+    else:
+        report_whether_stopped(config)
+
+
+another_runs, has_spoken = threading.Event(), threading.Event()
+
+
+def report_also_from_a_thread_that_stays(_: DictConfig) -> None:
+    """A thread of the first trial speaks while the next one runs."""
+    if number() == 0:
+        link = current_link.get()
+
+        def speak() -> None:
+            another_runs.wait()
+            link.send(Report(0, 2, {"loss": 2.0}))
+            has_spoken.set()
+
+        threading.Thread(target=speak, daemon=True).start()
+    else:
+        another_runs.set()
+        has_spoken.wait(60.0)
+    report(1, loss=1.0)
+
+
+def report_device_and_pid(_: DictConfig) -> None:
+    report(1, device=float(os.environ["CUDA_VISIBLE_DEVICES"]), pid=float(os.getpid()))
+
+
+def wait_if_it_is_the_first(config: DictConfig) -> None:
+    if number() == 0:
+        run_until_stopped(config)
+
+
+def note_exit(config: DictConfig) -> None:
+    path = Path(config.file)
+
+    def note() -> None:
+        with path.open("a") as file:
+            file.write("exit\n")
+
+    atexit.register(note)

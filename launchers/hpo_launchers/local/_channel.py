@@ -16,17 +16,27 @@ _MAX_ORDER_FILES = 2
 
 @dataclass(frozen=True)
 class Returned:
-    """A trial's last frame: what Hydra returned, pickled by cloudpickle, where somebody wants it."""
+    """A trial's last frame: what Hydra returned, pickled by cloudpickle, where somebody wants it.
+
+    Its process `stays` for another trial, or is about to leave.
+    """
 
     ended: Ended
     result: bytes | None
+    stays: bool
 
 
 def receive_files(connection: socket.socket) -> list[int]:
-    """Wait for an order: the descriptors of its files, or none when the scheduler has hung up."""
+    """Wait for an order: the descriptors of its files, or none when the scheduler has hung up.
+
+    What comes before it was said to the trial before it, when that had ended already.
+    """
     flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-    _, fds, _, _ = socket.recv_fds(connection, len(_ORDER), _MAX_ORDER_FILES, flags)
-    return fds
+    connection.setblocking(True)
+    while True:
+        said, fds, _, _ = socket.recv_fds(connection, len(_ORDER), _MAX_ORDER_FILES, flags)
+        if said in (_ORDER, b""):
+            return fds
 
 
 class OrderSender(FrameReader):

@@ -34,6 +34,7 @@ def open_stream(
     start_method: str,
     preload: list[str],
     stop_timeout_s: float,
+    trials_per_process: int | None = 1,
     devices: DictConfig | None = None,
 ) -> LocalStream:
     """Start the server, and return the stream, which is closed when `owner` or this process comes to its end.
@@ -48,6 +49,7 @@ def open_stream(
         raise ConfigError(
             f"hydra.launcher.concurrency (concurrent_trials) must be at least 1 but got {concurrency}"
         )
+    check_trials_per_process(trials_per_process)
     capacity = concurrency or len(own_cores())
     placing, capacity = _placing(config, devices, capacity)
     is_forking = start_method == "forkserver"
@@ -59,6 +61,7 @@ def open_stream(
         placing,
         capacity=capacity,
         stop_timeout_s=stop_timeout_s,
+        trials_per_process=trials_per_process,
     )
     # Hydra tells a launcher when to begin, and never when its sweep is over
     weakref.finalize(owner, stream.close)
@@ -71,6 +74,7 @@ def bare_stream(
     surroundings: Callable[[bool], bytes],
     *,
     stop_timeout_s: float,
+    trials_per_process: int | None = 1,
 ) -> LocalStream:
     """One trial at a time, which has all that this process may use: for what has no say over this machine."""
     return LocalStream(
@@ -80,7 +84,16 @@ def bare_stream(
         Placing(Machine(own_cores(), host_memory_mb()), names_gpus=False),
         capacity=1,
         stop_timeout_s=stop_timeout_s,
+        trials_per_process=trials_per_process,
     )
+
+
+def check_trials_per_process(number: int | None) -> None:
+    """Raises ConfigError for a number that cannot be."""
+    if number is not None and number < 1:
+        raise ConfigError(
+            f"hydra.launcher.trials_per_process={number} must be at least 1, or null for any number of trials"
+        )
 
 
 def _placing(config: DictConfig, devices: DictConfig | None, limit: int) -> tuple[Placing, int]:

@@ -8,8 +8,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from hpo.errors import ConfigError
 from hpo.records import BEFORE_ITS_START, Ended, Event, Obstacle, Started, State, Stop, TrialSpec
@@ -17,39 +16,18 @@ from hpo.search.stream import Hear
 from hpo_launchers import execution
 from hpo_launchers.jobs import Composing, Job
 from hpo_launchers.local._channel import Returned
-from hpo_launchers.local._child import Order
 from hpo_launchers.local._place import Place
 from hpo_launchers.local._placing import Placing
-from hpo_launchers.local._pool import Pool, TrialProcess
+from hpo_launchers.local._pool import Pool
 from hpo_launchers.local._processes import Processes, ServerDied, spelled_exit
-from hpo_launchers.worker.loaded import unpickled
+from hpo_launchers.local._trial import RunningTrial
 
 _KILL_TIMEOUT_S = 10.0
-# a trial whose end is told may still flush what it has; one that hangs then would hold its slot for ever
-_LEAVE_TIMEOUT_S = 60.0
 # processes that wait for a trial with everything loaded
 _MAX_SPARES = 6
-# of a trial that is ended by force: for its stack, and for what it does when it is asked to terminate
-_DUMP_S = 0.2
-_TERMINATE_S = 2.0
 # between two looks at what is used of the devices, where that matters
 _LOOK_S = 1.0
 _SERVER_DIED = "the server that trials are forked from died"
-
-
-@dataclass
-class _Trial:
-    """A trial that runs, in a process of the pool."""
-
-    number: int
-    process: TrialProcess
-    ended: Ended | None = None
-    returned: Returned | None = None
-    told_at: float | None = None
-    # what it ends as when it is ended by force: reason and state
-    killed_as: tuple[str, State] | None = None
-    terminate_at: float = math.inf
-    kill_at: float = math.inf
 
 
 class LocalStream:
@@ -64,18 +42,26 @@ class LocalStream:
         *,
         capacity: int,
         stop_timeout_s: float,
+        trials_per_process: int | None = 1,
     ) -> None:
         self.capacity = capacity
         self._composer = composer
         self._placing = placing
         self._next_look = 0.0
+        self._next_hurry = math.inf
         self._stop_timeout_s = stop_timeout_s
         self._stopped: dict[int, Stop] = {}
-        self._running: dict[int, _Trial] = {}
+        self._running: dict[int, RunningTrial] = {}
         self._events: list[Event] = []
         self._selector = selectors.DefaultSelector()
         num_spares = min(max(1, capacity - 2), _MAX_SPARES)
-        self._pool = Pool(open_processes, surroundings, self._selector, num_spares=num_spares)
+        self._pool = Pool(
+            open_processes,
+            surroundings,
+            self._selector,
+            num_spares=num_spares,
+            trials_per_process=trials_per_process,
+        )
 
     @property
     def pids(self) -> dict[int, int]:
@@ -108,6 +94,8 @@ class LocalStream:
         while (self._running or self._placing) and not self._events:
             left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
             self._poll(self._until_next_look(left_s))
+            if time.monotonic() >= self._next_hurry:
+                self._hurry_leavers()
             self._look_if_due()
             if left_s == 0.0:
                 break
@@ -125,19 +113,16 @@ class LocalStream:
 
     def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
         """Have it write its stack, ask it to terminate, and kill it when it does not."""
-        trial = self._running.get(number)
-        if trial is not None and trial.told_at is None and trial.killed_as is None:
-            trial.killed_as = reason, state
-            now = time.monotonic()
-            trial.terminate_at, trial.kill_at = now + _DUMP_S, now + _DUMP_S + _TERMINATE_S
-            trial.process.dump_stack()
+        if number in self._running:
+            self._running[number].end_by_force(reason, state)
+            self._next_hurry = min(self._next_hurry, self._running[number].next_step_at)
 
     def close(self) -> None:
         """Let leave what is leaving, ask what runs to terminate, kill what does not, and stop the server."""
         self._placing.clear()
         try:
             for trial in self._running.values():
-                if trial.told_at is None:
+                if not trial.is_told:
                     trial.process.signal(signal.SIGTERM)
             self._wait_for_ends(self._stop_timeout_s)
         finally:
@@ -173,10 +158,13 @@ class LocalStream:
             return str(error)
 
     def _until_next_look(self, left_s: float | None) -> float | None:
-        if not self._placing.must_look:
-            return left_s
-        until_s = max(0.0, self._next_look - time.monotonic())
-        return until_s if left_s is None else min(left_s, until_s)
+        now = time.monotonic()
+        until_s = [left_s, self._pool.let_go()]
+        if self._placing.must_look:
+            until_s.append(max(0.0, self._next_look - now))
+        if self._next_hurry < math.inf:
+            until_s.append(max(0.0, self._next_hurry - now))
+        return min((each for each in until_s if each is not None), default=None)
 
     def _look_if_due(self) -> None:
         if self._placing.must_look and time.monotonic() >= self._next_look:
@@ -200,18 +188,12 @@ class LocalStream:
     def _hurry_leavers(self) -> None:
         now = time.monotonic()
         for trial in self._running.values():
-            if trial.told_at is not None and now - trial.told_at > _LEAVE_TIMEOUT_S:
-                trial.process.kill()
-            if now > trial.kill_at:
-                trial.process.kill()
-            elif now > trial.terminate_at:
-                trial.terminate_at = math.inf
-                trial.process.signal(signal.SIGTERM)
+            trial.hurry(now)
+        self._next_hurry = min((trial.next_step_at for trial in self._running.values()), default=math.inf)
 
     def _start(self, job: Job, place: Place) -> None:
-        process, template = self._pool.take(job.template)
-        process.give(Order(replace(job, template=b""), place), template)
-        trial = _Trial(job.number, process)
+        process = self._pool.start(job, place)
+        trial = RunningTrial(job.number, process)
         self._running[job.number] = trial
         self._selector.register(process.reader, selectors.EVENT_READ, trial)
         if job.number in self._stopped:
@@ -219,7 +201,7 @@ class LocalStream:
 
     def _poll(self, timeout_s: float | None) -> None:
         for key, _ in self._selector.select(timeout_s):
-            trial: _Trial | None = key.data
+            trial: RunningTrial | None = key.data
             if trial is None:
                 self._hear()
             elif self._running.get(trial.number) is trial:  # and not a later job of its number
@@ -240,16 +222,19 @@ class LocalStream:
                     self._end(trials[process.key], f"its process died: {spelled_exit(code)}")
         self._fill()
 
-    def _read(self, trial: _Trial) -> None:
+    def _read(self, trial: RunningTrial, *, is_gone: bool = False) -> None:
         frames, is_open = trial.process.reader.read()
         for frame in frames:
             if isinstance(frame, Returned):
                 trial.returned = frame
+                if frame.stays and not is_gone:
+                    self._leave_process(trial)
+                    return
             elif isinstance(frame, Ended):
                 trial.ended = frame
                 if not self._pool.wants_results:
                     # its slot is free when its process is gone; the scheduler can think of the next one meanwhile
-                    trial.told_at = time.monotonic()
+                    trial.tell()
                     self._events.append(frame)
             else:
                 self._events.append(frame)
@@ -260,35 +245,35 @@ class LocalStream:
             # the server will say when the process is gone
             self._unwatch(trial)
 
-    def _unwatch(self, trial: _Trial) -> None:
+    def _unwatch(self, trial: RunningTrial) -> None:
         with contextlib.suppress(KeyError):
             self._selector.unregister(trial.process.reader)
 
-    def _end(self, trial: _Trial, reason_of_death: str) -> None:
-        self._read(trial)
-        if trial.told_at is None:
-            self._tell_end(trial, reason_of_death)
+    def _end(self, trial: RunningTrial, reason_of_death: str) -> None:
+        self._read(trial, is_gone=True)
+        if not trial.is_told:
+            self._events.append(trial.end(reason_of_death, wants_result=self._pool.wants_results))
         self._forget(trial)
 
-    def _tell_end(self, trial: _Trial, reason_of_death: str) -> None:
-        returned = trial.returned
-        ended = trial.ended or (returned.ended if returned else None)
-        if ended is None:
-            reason, state = trial.killed_as or (reason_of_death, State.FAIL_RECOVERABLE)
-            ended = Ended(trial.number, state, reason=reason)
-        result = _result(returned, ended) if self._pool.wants_results or trial.ended is None else None
-        self._events.append(replace(ended, result=result))
+    def _leave_process(self, trial: RunningTrial) -> None:
+        """The trial is over, and its process ready for another one."""
+        if not trial.is_told:
+            self._events.append(trial.end("", wants_result=self._pool.wants_results))
+        self._release(trial)
+        if trial.killed_as is None:
+            self._pool.take_back(trial.process)
+        else:
+            # a signal may be on its way
+            trial.process.has_trial = False
+            trial.process.kill()
+        self._fill()
 
-    def _forget(self, trial: _Trial) -> None:
-        self._unwatch(trial)
+    def _forget(self, trial: RunningTrial) -> None:
+        self._release(trial)
         self._pool.forget(trial.process)
         trial.process.close()
+
+    def _release(self, trial: RunningTrial) -> None:
+        self._unwatch(trial)
         self._placing.release(trial.number)
         del self._running[trial.number]
-
-
-def _result(returned: Returned | None, ended: Ended) -> Any:
-    """The trial's JobReturn; one that says how it ended where there is none."""
-    if returned is None:
-        return execution.failed_return(RuntimeError(ended.reason))
-    return unpickled(returned.result)

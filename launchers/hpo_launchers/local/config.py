@@ -34,6 +34,10 @@ class LocalLauncherConf:
     # spawn: each trial starts a Python of its own and imports everything again
     start_method: str = "forkserver"
 
+    # trials that a process runs, one after the other, before another one takes its place; null is any number.
+    # 1 keeps them apart: what a trial leaves in its process, the next one finds
+    trials_per_process: int | None = 1
+
     # modules that the server imports once, beyond hpo's own and torch (which it finds out itself)
     preload: list[str] = field(default_factory=list)
 

@@ -15,7 +15,7 @@ from hpo.resources import NOTHING, Need, is_constant, need_of
 from hpo.search.stream import Stream
 from hpo_launchers import execution
 from hpo_launchers.jobs import Composer
-from hpo_launchers.local._core import bare_stream
+from hpo_launchers.local._core import bare_stream, check_trials_per_process
 from hpo_launchers.local._machine import own_cores
 from hpo_launchers.local._preload import modules_for
 from hpo_launchers.worker.composing import Needless
@@ -77,7 +77,7 @@ def open_stream(
             "versions": versions(),
             "surroundings": surroundings(wants_results),
             "modules": modules,
-            **{key: options[key] for key in ("stop_timeout_s", "storage", "storage_sync_s")},
+            **{key: options[key] for key in ("stop_timeout_s", "trials_per_process", "storage", "storage_sync_s")},
             "is_own": cluster.is_own,
             "env_vars": list(runtime_env.get("env_vars", ())),
             "brings_code": bool({"working_dir", "py_modules"} & set(runtime_env)),
@@ -127,6 +127,7 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             f"hydra.launcher.concurrency (concurrent_trials) must be at least 1 but got {concurrency}"
         )
+    check_trials_per_process(options["trials_per_process"])
     for key in ("storage_sync_s", "head_timeout_s"):
         if options[key] <= 0:
             raise ConfigError(f"hydra.launcher.{key}={options[key]} must be above 0")

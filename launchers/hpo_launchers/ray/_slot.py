@@ -27,6 +27,8 @@ from hpo_launchers.worker.versions import misfit, versions
 _OF_RAY = ("RAY_", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 # which Ray sets to the number of CPUs, and threads_per_trial rules here
 _THREADS = "OMP_NUM_THREADS"
+# for which a slot waits, when its trial has said something, for what else it says: an answer costs milliseconds
+_GATHER_S = 0.02
 # until a directory that has just been made must be seen through a network's file system
 _SEEN_S = 10.0
 
@@ -73,7 +75,14 @@ class Slot:
                 stream.stop(self._number, order.why)
             else:
                 stream.kill(self._number, order.reason, order.state)
-        stream.wait(lambda event: said.append(self._said(event)), timeout_s)
+
+        def hear(event: Event) -> None:
+            said.append(self._said(event))
+
+        stream.wait(hear, timeout_s)
+        deadline = time.monotonic() + _GATHER_S
+        while said and self._number is not None and (left_s := deadline - time.monotonic()) > 0:
+            stream.wait(hear, left_s)
         return said
 
     def finish(self) -> list[Answer]:
@@ -90,7 +99,11 @@ class Slot:
         if setup["storage"] is not None:
             self._storage, self._sync_s = TrialStorage(setup["storage"]), setup["storage_sync_s"]
         self._stream = bare_stream(
-            self._jobs, setup["modules"], lambda _: data, stop_timeout_s=setup["stop_timeout_s"]
+            self._jobs,
+            setup["modules"],
+            lambda _: data,
+            stop_timeout_s=setup["stop_timeout_s"],
+            trials_per_process=setup["trials_per_process"],
         )
         self._stream.renew(wants_results=self._wants_result)
 

@@ -20,6 +20,10 @@ class RayLauncherConf:
     # host:port the one with that head; null is what RAY_ADDRESS says, or else local
     address: str | None = None
 
+    # trials that a process runs, one after the other, before another one takes its place; null is any number.
+    # 1 keeps them apart: what a trial leaves in its process, the next one finds
+    trials_per_process: int | None = 1
+
     # what each trial takes of Ray's custom resources, such as {a100: 1}
     resources: dict[str, float] = field(default_factory=dict)
 

@@ -27,9 +27,11 @@ from hpo_launchers.worker.surroundings import surroundings_of
 
 _CONCURRENCY = 64
 _POSITIVE = (
-    *("concurrency", "trials_per_job", "poll_s", "queue_poll_s"),
+    *("concurrency", "trials_per_job", "trials_per_process", "poll_s", "queue_poll_s"),
     *("signal_delay_s", "cpus_per_task", "mem_mb"),
 )
+
+_OF_A_JOB = ("trials_per_job", "trials_per_process", "idle_s", "poll_s", "stop_timeout_s", "requeue")
 
 
 def open_stream(
@@ -60,8 +62,7 @@ def open_stream(
         return surroundings_of(context, task_function, config, wants_result=wants_result)
 
     def setup(name: str, kind: str) -> Setup:
-        limits = {key: options[key] for key in ("trials_per_job", "idle_s", "poll_s", "stop_timeout_s", "requeue")}
-        return Setup(name, kind, modules, **limits)
+        return Setup(name, kind, modules, **{key: options[key] for key in _OF_A_JOB})
 
     def nearby() -> Stream:
         return bare_stream(Needless(composer), modules, surroundings, stop_timeout_s=options["stop_timeout_s"])

@@ -75,7 +75,13 @@ class _Pilot:
         self._idle_since = time.monotonic()
         here = replace(surroundings, environment=_merged(surroundings))
         data = pickle.dumps(here, protocol=pickle.HIGHEST_PROTOCOL)
-        self._stream = bare_stream(self._jobs, setup.modules, lambda _: data, stop_timeout_s=setup.stop_timeout_s)
+        self._stream = bare_stream(
+            self._jobs,
+            setup.modules,
+            lambda _: data,
+            stop_timeout_s=setup.stop_timeout_s,
+            trials_per_process=setup.trials_per_process,
+        )
         self._stream.renew(wants_results=surroundings.wants_result)
         signal.signal(WARNING, self._heed)
         signal.signal(TERMINATION, self._heed)

@@ -17,6 +17,7 @@ class Setup:
     kind: str
     modules: list[str]
     trials_per_job: int
+    trials_per_process: int | None
     idle_s: float
     poll_s: float
     stop_timeout_s: float

@@ -19,6 +19,10 @@ class SlurmLauncherConf:
     # trials that one job runs, one after the other; 1 is a job for each trial
     trials_per_job: int = 1
 
+    # trials of a job that one process runs, before another one takes its place; null is any number. 1 keeps them
+    # apart: what a trial leaves in its process, the next one finds
+    trials_per_process: int | None = 1
+
     # seconds for which a job that may run more trials waits for the next one
     idle_s: float = 60.0
 

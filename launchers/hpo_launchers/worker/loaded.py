@@ -32,7 +32,7 @@ class Loaded:
         self._is_foreign = not execution.is_run_config(self._config)
         self._plain_job: PlainJob | None = None
         if not (self._is_foreign or surroundings.wants_result) and is_plain(self._config):
-            self._plain_job = PlainJob(template, whitelist)
+            self._plain_job = PlainJob(template, self._config, whitelist)
 
     def run(self, job: Job, link: Link) -> JobReturn:
         if job.subdir is not None:

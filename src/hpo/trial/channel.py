@@ -29,11 +29,16 @@ class ChannelLink:
         self._buffer = bytearray()
         self._stop: Stop | None = None
         self._is_at_end = False
+        self._is_closed = False
         self.has_ended = False
 
+    def close(self) -> None:
+        """Send nothing any more: what a trial left running would speak into the next one's frames."""
+        self._is_closed = True
+
     def send(self, event: Event) -> None:
-        # a process that the trial forked must not write into its frames
-        if os.getpid() != self._pid:
+        # nor must a process that the trial forked write into its frames
+        if self._is_closed or os.getpid() != self._pid:
             return
         self.has_ended = self.has_ended or isinstance(event, Ended)
         self.send_frame(event)
@@ -45,7 +50,7 @@ class ChannelLink:
         self._send_buffered()
 
     def stop_requested(self) -> Stop | None:
-        while self._stop is not Stop.LEAVE and not self._is_at_end and os.getpid() == self._pid:
+        while not (self._stop is Stop.LEAVE or self._is_at_end or self._is_closed) and os.getpid() == self._pid:
             why = self._next_reason()
             if why is None:
                 break

@@ -15,10 +15,10 @@ from hpo.errors import ConfigError
 from hpo.records import Report, Started, State, Stop, TrialSpec
 from tests.launchers import tasks
 from tests.launchers.applications import Task, all_events, opened, opened_hpo, the_end, waited
-from tests.launchers.stream_contract import StreamContract
+from tests.launchers.stream_contract import IsolatedStreamContract, StreamContract
 
 
-class TestLocalStream(StreamContract):
+class TestLocalStream(IsolatedStreamContract):
     name = "local"
 
 

@@ -35,6 +35,7 @@ def test_without_ray_the_message_has_the_install_line(tmp_path: Path, monkeypatc
         (["hydra.launcher.address=here"], "address=here is no address: local starts Ray here"),
         (["hydra.launcher.address=ray://head:10001"], "start the search on a node of the cluster"),
         (["hydra.launcher.concurrency=0"], r"concurrency \(concurrent_trials\) must be at least 1 but got 0"),
+        (["hydra.launcher.trials_per_process=0"], "trials_per_process=0 must be at least 1, or null"),
         (["+hydra.launcher.resources={a100:0}"], "resources.a100=0.* must be above 0"),
         (["+hydra.launcher.init={address:auto}"], "init.address cannot be: hydra.launcher has a key of its own"),
         (

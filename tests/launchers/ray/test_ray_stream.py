@@ -32,3 +32,13 @@ class TestRayStream(IsolatedStreamContract):
         with opened(self.name, tasks.return_parent, tmp_path) as launcher:
             returns = launcher.launch([[] for _ in range(6)], initial_job_idx=0)
         assert len({returned.return_value for returned in returns}) == launcher.capacity
+
+    def test_trials_one_after_the_other_share_their_process_where_that_is_wanted(self, tmp_path: Path) -> None:
+        pids = {}
+        for allowed in ("1", "null"):
+            kept = f"hydra.launcher.trials_per_process={allowed}"
+            with opened(self.name, tasks.return_pid, tmp_path, kept) as launcher:
+                returns = launcher.launch([[] for _ in range(6)], initial_job_idx=0)
+            pids[allowed] = {returned.return_value for returned in returns}
+        assert len(pids["1"]) == 6
+        assert len(pids["null"]) == launcher.capacity

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.launchers import tasks
+from tests.launchers.applications import opened
 from tests.launchers.slurm.cluster import Cluster
 from tests.launchers.stream_contract import IsolatedStreamContract
 
@@ -30,3 +33,8 @@ class TestSlurmStream(IsolatedStreamContract):
         monkeypatch.setattr(
             plugin.SlurmLauncher, "__init__", lambda self, **options: initialize(self, **{**options, **QUICK})
         )
+
+    def test_trials_of_a_job_share_their_process_where_that_is_wanted(self, tmp_path: Path) -> None:
+        with opened(self.name, tasks.return_pid, tmp_path, "hydra.launcher.trials_per_process=null") as launcher:
+            returns = launcher.launch([[] for _ in range(6)], initial_job_idx=0)
+        assert len({returned.return_value for returned in returns}) == launcher.capacity
