@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import services
 from ray._private import worker as ray_worker
 
 from hpo.errors import ConfigError
 from hpo.resources import KEY, Need
+from hpo_launchers.ray._lifeline import Lifeline
 
 log = logging.getLogger(__name__)
 
@@ -27,18 +29,18 @@ _CONNECT_S = 10.0
 _STORE_BYTES = 100_000_000
 _MIB = 2**20
 _AUTH_MODE = "RAY_AUTH_MODE"
-_WHERE_TOKENS_ARE = (
-    f"Say `export {_AUTH_MODE}=token`, and have its token in RAY_AUTH_TOKEN or ~/.ray/auth_token "
-    "(`ray get-auth-token` on its head prints it)"
-)
+_SAY_SO = f"Say `export {_AUTH_MODE}=token`, and have"
+_WHERE_TOKENS_ARE = "its token in RAY_AUTH_TOKEN or ~/.ray/auth_token (`ray get-auth-token` on its head prints it)"
 _BREAKPOINT = "PYTHONBREAKPOINT"
 _CLUSTER_ID = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
 
 
 class Cluster:
-    """`is_own` says that it was started for this search, `head` where its head is. It is left as it was found: see
-    `close`."""
+    """`is_own` says that it was started for this search, `head` where its head is, and slots end with `lifeline`.
+
+    It is left as it was found: see `close`.
+    """
 
     def __init__(self, options: Mapping[str, Any], *, num_cpus: int) -> None:
         """Raises ConfigError where there is no cluster at the address, or Ray does not take an option."""
@@ -54,10 +56,12 @@ class Cluster:
                 "hydra.launcher.runtime_env: Ray runs in this process already; give it to your ray.init"
             )
         self.head: str = ray.get_runtime_context().gcs_address
+        host: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call] # Ray's annotations have gaps
+        self.lifeline = Lifeline(host)
 
     def _connect(self, address: str, init: dict[str, Any], num_cpus: int) -> None:
         if address != _HERE:
-            _check_address(address)
+            _check_address(address, init.get("_temp_dir"))
             given: dict[str, Any] = {"address": address}
         else:
             given = {
@@ -115,6 +119,7 @@ class Cluster:
 
     def close(self) -> None:
         """Leave the cluster; one of our own ends."""
+        self.lifeline.close()
         if self._has_joined and ray.is_initialized():
             with _undisturbed():
                 ray.shutdown()
@@ -125,7 +130,7 @@ def _of_env(runtime_env: dict[str, Any]) -> dict[str, Any]:
     return {"runtime_env": runtime_env} if runtime_env else {}
 
 
-def _check_address(address: str) -> None:
+def _check_address(address: str, temp_dir: str | None) -> None:
     """Ray itself tries for minutes."""
     if "://" in address:
         raise ConfigError(
@@ -133,30 +138,46 @@ def _check_address(address: str) -> None:
             "cluster, with auto or the host:port of its head"
         )
     if address == "auto":
+        found = _found(temp_dir)
+        if found is not None:
+            _check_head(address, found)
         return
-    host, colon, port = address.rpartition(":")
+    _, colon, port = address.rpartition(":")
     if not colon or not port.isdigit():
         raise ConfigError(
             f"hydra.launcher.address={address} is no address: local starts Ray here, auto joins the cluster of "
             "this machine, host:port the one with that head"
         )
+    _check_head(address, address)
+
+
+def _found(temp_dir: str | None) -> str | None:
+    """What auto means here, as Ray finds it out, which is not public; None leaves it to Ray to say that."""
+    with suppress(Exception):
+        return services.canonicalize_bootstrap_address("auto", temp_dir)
+    return None
+
+
+def _check_head(address: str, head: str) -> None:
+    """Raises ConfigError where no head answers at host:port `head`, which is what `address` means."""
+    host, _, port = head.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
     except OSError as error:
-        raise _silent(address, str(error.strerror or error)) from error
+        raise _silent(address, head, str(error.strerror or error)) from error
     if os.environ.get("RAY_USE_TLS", "0") == "0":
-        _ask_head(address)
+        _ask_head(address, head)
 
 
-def _ask_head(address: str) -> None:
+def _ask_head(address: str, head: str) -> None:
     """Ask the head for the cluster's id, as Ray does before anything else. Raises ConfigError where it refuses."""
     import grpc
 
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(head) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=_CONNECT_S)
         except grpc.FutureTimeoutError as error:
-            raise _silent(address, "what listens there is no Ray") from error
+            raise _silent(address, head, "what listens there is no Ray") from error
 
         def answer(*headers: tuple[str, str]) -> grpc.StatusCode:
             try:
@@ -167,7 +188,11 @@ def _ask_head(address: str) -> None:
 
         has_tokens = os.environ.get(_AUTH_MODE, "").lower() == "token"
         told, without = None, answer()
-        # what else it may have to say, it says to Ray
+        if without not in (grpc.StatusCode.OK, grpc.StatusCode.UNAUTHENTICATED):
+            raise _silent(address, head, f"what listens there is no Ray, and says {without.name}")
+        if address == "auto":
+            # Ray looks for the token itself
+            return
         if without is grpc.StatusCode.OK and has_tokens:
             told = f"asks for no token: say `unset {_AUTH_MODE}`"
         elif without is grpc.StatusCode.UNAUTHENTICATED:
@@ -176,7 +201,8 @@ def _ask_head(address: str) -> None:
             if token is not None:
                 with_it = answer(("authorization", f"Bearer {token}"))
                 given = "the one that is given is another's" if with_it is without else ""
-            told = f"asks for a token, and {given}. {_WHERE_TOKENS_ARE}" if given else None
+            advice = f"{'Have' if has_tokens else _SAY_SO} {_WHERE_TOKENS_ARE}"
+            told = f"asks for a token, and {given}. {advice}" if given else None
     if told is not None:
         raise ConfigError(f"hydra.launcher.address={address}: the cluster there {told}")
 
@@ -191,10 +217,11 @@ def _token() -> str | None:
     return None
 
 
-def _silent(address: str, reason: str) -> ConfigError:
+def _silent(address: str, head: str, reason: str) -> ConfigError:
+    where = "there" if head == address else f"at {head}, which is the head of this machine's cluster"
     return ConfigError(
-        f"hydra.launcher.address={address}: nobody answers there ({reason}); `ray status` on a node tells whether "
-        "the cluster runs"
+        f"hydra.launcher.address={address}: nobody answers {where} ({reason}); `ray status` on a node tells "
+        "whether the cluster runs, and `ray stop` ends what is left of one"
     )
 
 

@@ -79,6 +79,7 @@ def open_stream(
             "modules": modules,
             **{key: options[key] for key in ("stop_timeout_s", "trials_per_process", "storage", "storage_sync_s")},
             "is_own": cluster.is_own,
+            "lifeline": cluster.lifeline.address,
             "env_vars": list(runtime_env.get("env_vars", ())),
             "brings_code": bool({"working_dir", "py_modules"} & set(runtime_env)),
             "brings_directory": "working_dir" in runtime_env,

@@ -19,6 +19,7 @@ class Head:
         self._address = address
         self._looked_at = -math.inf
         self._away_since: float | None = None
+        self._loss: str | None = None
 
     @property
     def is_away(self) -> bool:
@@ -36,10 +37,11 @@ class Head:
             self._away_since = now
 
     def loss(self) -> str | None:
-        """What is to be told of it when it has been away for too long."""
-        if self._away_since is None or self._looked_at - self._away_since < self._timeout_s:
-            return None
-        return f"the head of the Ray cluster ({self._address}) has not answered for {self._timeout_s:g} s"
+        """What is to be told of it once it has been away for too long, whether it is back or not."""
+        if self._away_since is not None and self._looked_at - self._away_since >= self._timeout_s:
+            away = f"has not answered for {self._timeout_s:g} s"
+            self._loss = f"the head of the Ray cluster ({self._address}) {away}"
+        return self._loss
 
     def _answers(self) -> bool:
         host, _, port = self._address.rpartition(":")

@@ -34,6 +34,8 @@ class Trial:
     killed_as: tuple[str, State] | None = None
     # when the slot itself is to end, where killing the trial does not
     kill_at: float = math.inf
+    # when the slot itself is to end, where the trial does not leave a cluster without a head
+    leave_by: float = math.inf
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@ from typing import Any
 from hpo.records import Ended, Event, State, TrialSpec
 from hpo_launchers.local._core import bare_stream
 from hpo_launchers.local._stream import LocalStream
+from hpo_launchers.ray._lifeline import end_with
 from hpo_launchers.ray._messages import Answer, Greeting, Order, Refused, Said, Setup, Start, Tell
 from hpo_launchers.ray._storage import Keeping, TrialStorage
 from hpo_launchers.worker.composing import Ordered
@@ -57,7 +58,7 @@ class Slot:
             else:
                 self._open(surroundings, setup)
         said = None if problem is None else f"{socket.gethostname()} ({sys.executable}) has {problem}"
-        return {"host": socket.gethostname(), "problem": said}
+        return {"host": socket.gethostname(), "problem": said, "outlives": end_with(tuple(setup["lifeline"]))}
 
     def turn(self, orders: Sequence[Order], timeout_s: float) -> list[Answer]:
         """Obey, and say what the trial has told meanwhile: as soon as there is something, or after that time."""

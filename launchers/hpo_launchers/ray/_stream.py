@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
-from hpo.records import BEFORE_ITS_START, Ended, State, Stop, TrialSpec
+from hpo.records import BEFORE_ITS_START, Ended, Obstacle, State, Stop, TrialSpec
 from hpo.resources import Need
 from hpo.search.stream import Hear, Stream
 from hpo_launchers.jobs import Composer
@@ -18,9 +21,12 @@ from hpo_launchers.ray._cluster import Cluster
 from hpo_launchers.ray._head import Head
 from hpo_launchers.ray._messages import Answer, Greeting, Kill, Refused, Tell
 from hpo_launchers.ray._remote import RemoteSlot, Templates, Trial, answered, is_of_the_code, spelled
+from hpo_launchers.ray._slots import Slots
 from hpo_launchers.ray._storage import TrialStorage
 from hpo_launchers.ray._transfers import Transfers
 from hpo_launchers.worker.remote_stream import RemoteStream
+
+log = logging.getLogger(__name__)
 
 # for which a slot listens to its trial before it answers: what it is told meanwhile waits as long
 _TURN_S = 0.5
@@ -49,16 +55,15 @@ class RayStream(RemoteStream):
     ) -> None:
         super().__init__(composer, nearby, capacity)
         self._cluster = cluster
-        self._open_actor = open_actor
         self._stop_timeout_s = stop_timeout_s
         self._transfers = Transfers(storage)
         self._generation = 0
         self._line: list[Trial] = []
-        self._slots: list[RemoteSlot] = []
         self._stopped: dict[int, Stop] = {}
         self._templates = Templates()
         self._num_mute = 0
         self._head = Head(cluster.head, head_timeout_s)
+        self._slots = Slots(open_actor, self._head)
 
     def renew(self, *, wants_results: bool) -> None:
         """Ship this process's environment, path and resolvers as they are now, and the jobs' returns back."""
@@ -89,7 +94,7 @@ class RayStream(RemoteStream):
             self._give_out()
             self._start_what_is_sent()
             self._listen()
-            asked = {slot.asked: slot for slot in self._slots if slot.asked is not None}
+            asked = self._slots.asked
             left_s = _TURN_S if deadline is None else min(_TURN_S, max(0.0, deadline - time.monotonic()))
             if asked:
                 for slot in answered(asked, min(left_s, _LOOK_S) if self._transfers.are_under_way else left_s):
@@ -109,30 +114,32 @@ class RayStream(RemoteStream):
 
     def stop(self, number: int, why: Stop) -> None:
         waiting = next((trial for trial in self._line if trial.job.number == number), None)
-        slot = self._slot_of(number)
+        found = self._slots.of(number)
         if waiting is not None:
             self._line.remove(waiting)
             self._tell(Ended(number, why.state, reason=BEFORE_ITS_START))
-        elif slot is not None and not slot.is_ready:
-            self._drop(slot)
-            self._tell(Ended(number, why.state, reason=BEFORE_ITS_START))
-        elif slot is not None and slot.trial is not None:
-            slot.trial.told = why.after(slot.trial.told)
-            slot.orders.append(Tell(why))
-        else:
+        elif found is None:
             self._stopped[number] = why.after(self._stopped.get(number))
+        elif not found[0].is_ready:
+            self._slots.drop(found[0])
+            self._tell(Ended(number, why.state, reason=BEFORE_ITS_START))
+        else:
+            slot, trial = found
+            trial.told = why.after(trial.told)
+            slot.orders.append(Tell(why))
 
     def kill(self, number: int, reason: str, state: State = State.FAIL) -> None:
         """Have the slot end its trial by force; one that does not is killed itself."""
-        slot = self._slot_of(number)
-        if slot is None or slot.trial is None or slot.trial.killed_as is not None:
+        found = self._slots.of(number)
+        if found is None or found[1].killed_as is not None:
             return
-        if not slot.trial.is_given:
-            self._drop(slot)
+        slot, trial = found
+        if not trial.is_given:
+            self._slots.drop(slot)
             self._tell(Ended(number, state, reason=reason))
             return
-        slot.trial.killed_as = reason, state
-        slot.trial.kill_at = time.monotonic() + _KILL_S
+        trial.killed_as = reason, state
+        trial.kill_at = time.monotonic() + _KILL_S
         slot.orders.append(Kill(reason, state))
 
     def close(self) -> None:
@@ -140,17 +147,14 @@ class RayStream(RemoteStream):
         self._line.clear()
         if ray.is_initialized():
             self._finish()
-            for slot in list(self._slots):
-                self._drop(slot)
-        self._slots.clear()
+            for slot in self._slots:
+                self._slots.drop(slot)
         self._transfers.close(_KILL_S)
         self._cluster.close()
 
     def _finish(self) -> None:
         """Hear how what runs ends."""
-        busy = {
-            slot.actor.finish.remote(): slot for slot in self._slots if slot.is_ready and slot.trial is not None
-        }
+        busy = {slot.actor.finish.remote(): slot for slot, _ in self._slots.busy if slot.is_ready}
         left, deadline = list(busy), time.monotonic() + self._stop_timeout_s + _KILL_S
         while left and time.monotonic() < deadline:
             ready, left = ray.wait(left, num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
@@ -161,58 +165,40 @@ class RayStream(RemoteStream):
                         slot.asked = asked
                         self._hear_slot(slot)
 
-    def _slot_of(self, number: int) -> RemoteSlot | None:
-        return next((slot for slot in self._busy() if slot.trial and slot.trial.job.number == number), None)
-
-    def _busy(self) -> Iterator[RemoteSlot]:
-        return (slot for slot in self._slots if slot.trial is not None)
-
     def _end_without_head(self) -> None:
-        """Tell all trials when the cluster's head has been away for too long."""
+        """When the cluster's head has been away for too long, have what runs leave, and tell all trials."""
         reason = self._head.loss()
         if reason is None:
             return
-        trials = [*self._line, *(slot.trial for slot in self._slots if slot.trial is not None)]
+        now, trials = time.monotonic(), list(self._line)
         self._line.clear()
-        for slot in list(self._slots):
-            self._drop(slot)
+        for slot in self._slots:
+            trial = slot.trial
+            if trial is not None and trial.is_given and trial.leave_by == math.inf:
+                # a slot hears without the head, which alone would end it
+                trial.leave_by = now + self._stop_timeout_s
+                slot.orders.append(Tell(Stop.LEAVE))
+            elif trial is None or not trial.is_given or now >= trial.leave_by:
+                trials += [trial] if trial is not None else []
+                self._slots.drop(slot)
         for trial in trials:
             self._wait_for_cluster(trial.job.number, reason)
 
     def _give_out(self) -> None:
         """Let what waits begin, in idle slots first, in new ones otherwise."""
         for trial in list(self._line):
-            numbers = {slot.trial.job.number for slot in self._busy() if slot.trial is not None}
+            numbers = {running.job.number for _, running in self._slots.busy}
             if len(numbers) >= self.capacity:
                 return
             # a second job of a trial waits until the first has left
             if trial.job.number not in numbers:
-                if not self._place(trial):
+                if not self._slots.place(trial, self._generation, wants_results=self._wants_results):
                     return
                 self._line.remove(trial)
 
-    def _place(self, trial: Trial) -> bool:
-        """Give it a slot; whether that could be done."""
-        kind = trial.need, self._generation
-        idle = [slot for slot in self._slots if slot.trial is None]
-        slot = next((slot for slot in idle if slot.kind == kind), None)
-        if slot is None:
-            # they hold what this one asks for
-            for other in idle:
-                self._drop(other)
-            self._head.look()
-            if self._head.is_away:
-                return False
-            actor, asked = self._open_actor(trial.need, self._wants_results)
-            slot = RemoteSlot(actor, kind, asked=asked)
-            self._slots.append(slot)
-        slot.trial = trial
-        return True
-
     def _start_what_is_sent(self) -> None:
-        for slot in list(self._busy()):
-            trial = slot.trial
-            if trial is None or trial.is_given or not slot.is_ready or not trial.sent.done():
+        for slot, trial in self._slots.busy:
+            if trial.is_given or not slot.is_ready or not trial.sent.done():
                 continue
             problem = trial.sent.result()
             if problem is None:
@@ -223,8 +209,8 @@ class RayStream(RemoteStream):
 
     def _listen(self) -> None:
         """Let each slot with a trial go on, with what it is to be told."""
-        for slot in self._busy():
-            if slot.asked is None and slot.trial is not None and slot.trial.is_given:
+        for slot, trial in self._slots.busy:
+            if slot.asked is None and trial.is_given:
                 slot.turn(_TURN_S)
 
     def _hear_slot(self, slot: RemoteSlot) -> None:
@@ -242,9 +228,11 @@ class RayStream(RemoteStream):
     def _greeted(self, slot: RemoteSlot, greeting: Greeting) -> None:
         self._num_mute = 0
         slot.host = greeting["host"]
+        if greeting.get("outlives") is not None:
+            log.warning("trials on %s may outlive a scheduler that is killed: %s", slot.host, greeting["outlives"])
         trial = slot.trial
         if greeting["problem"] is not None:
-            self._drop(slot)
+            self._slots.drop(slot)
             if trial is not None:
                 self._wait_for_cluster(
                     trial.job.number, f"a Ray worker cannot run trials of this search: {greeting['problem']}"
@@ -256,22 +244,32 @@ class RayStream(RemoteStream):
             if trial is None:
                 return
             if isinstance(answer, Refused):
-                self._drop(slot)
+                self._slots.drop(slot)
                 self._wait_for_cluster(trial.job.number, answer.reason)
             elif isinstance(answer.event, Ended):
                 slot.trial = None
                 slot.orders.clear()
-                self._transfers.bring(trial.job, answer.event, answer.result)
+                self._transfers.bring(trial.job, self._without_head(answer.event), answer.result)
             else:
                 self._events.append(answer.event)
+
+    def _without_head(self, ended: Ended) -> Ended:
+        """The end of a trial, which has left where the cluster's head is lost."""
+        reason = self._head.loss()
+        if reason is None or ended.state is not State.WAITING:
+            return ended
+        return replace(ended, reason=reason, obstacle=ended.obstacle or Obstacle.CLUSTER)
 
     def _lose(self, slot: RemoteSlot, error: RayError) -> None:
         """Its process or its node is gone."""
         trial = slot.trial
-        self._drop(slot)
+        self._slots.drop(slot)
         if trial is None:
             return
-        told = spelled(error)
+        told, lost = spelled(error), self._head.loss()
+        if lost is not None:
+            self._wait_for_cluster(trial.job.number, lost)
+            return
         if slot.is_ready:
             reason, state = trial.killed_as or (f"{slot.name} died: {told}", State.FAIL_RECOVERABLE)
             self._transfers.bring(trial.job, Ended(trial.job.number, state, reason=reason))
@@ -285,14 +283,8 @@ class RayStream(RemoteStream):
     def _end_the_deaf(self) -> None:
         """End the slots that have not killed their trial."""
         now = time.monotonic()
-        for slot in list(self._busy()):
-            if slot.trial is not None and now > slot.trial.kill_at and slot.trial.killed_as is not None:
-                reason, state = slot.trial.killed_as
-                job = slot.trial.job
-                self._drop(slot)
-                self._transfers.bring(job, Ended(job.number, state, reason=reason))
-
-    def _drop(self, slot: RemoteSlot) -> None:
-        self._slots.remove(slot)
-        slot.trial = None
-        slot.end()
+        for slot, trial in self._slots.busy:
+            if now > trial.kill_at and trial.killed_as is not None:
+                reason, state = trial.killed_as
+                self._slots.drop(slot)
+                self._transfers.bring(trial.job, Ended(trial.job.number, state, reason=reason))

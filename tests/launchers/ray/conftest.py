@@ -71,6 +71,13 @@ def _free_port() -> int:
     return port
 
 
+def kill_head_alone(head: psutil.Process) -> None:
+    """And nothing else of its cluster, which is kept from noticing that by itself."""
+    head.suspend()
+    (gcs,) = [each for each in head.children(recursive=True) if "gcs_server" in each.name()]
+    gcs.kill()
+
+
 def kill(head: psutil.Process) -> None:
     """With all of its cluster."""
     for process in [*head.children(recursive=True), head] if head.is_running() else ():

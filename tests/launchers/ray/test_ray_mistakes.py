@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hpo.errors import ConfigError
 from tests.e2e.conftest import Run, command, environment, run_hpo
 from tests.launchers import tasks
 from tests.launchers.applications import opened, opened_hpo
+from tests.launchers.ray.conftest import head, kill_head_alone
 
 SEARCH = ("+experiment=quadratic", "--multirun", "hydra/launcher=ray", "total_trials=2", "concurrent_trials=1")
 
@@ -80,6 +82,37 @@ def test_an_address_at_which_nobody_answers_is_told_at_once(tmp_path: Path) -> N
         opened("ray", tasks.return_number, tmp_path, address),
     ):
         pass
+
+
+def test_a_cluster_of_this_machine_whose_head_is_dead_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    with head() as (address, process):
+        kill_head_alone(process)
+        # what auto finds where several clusters are
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        port = address.rpartition(":")[2]
+        with (
+            pytest.raises(ConfigError, match=rf"address=auto: nobody answers at .*:{port}, which is the head of"),
+            opened("ray", tasks.return_number, tmp_path, "hydra.launcher.address=auto"),
+        ):
+            pass
+
+
+def test_a_server_that_is_no_ray_is_told_at_once(tmp_path: Path) -> None:
+    grpc = pytest.importorskip("grpc")
+    server = grpc.server(ThreadPoolExecutor(1))
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        with (
+            pytest.raises(ConfigError, match=r"what listens there is no Ray, and says UNIMPLEMENTED"),
+            opened("ray", tasks.return_number, tmp_path, f"hydra.launcher.address={address}"),
+        ):
+            pass
+    finally:
+        server.stop(None)
 
 
 def test_what_listens_and_is_no_ray_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

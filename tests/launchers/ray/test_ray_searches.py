@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.conftest import run_hpo
 from tests.e2e.test_resume import python, running, the_paths, trials, wait_for
 from tests.launchers import waiting_searches
-from tests.launchers.ray.conftest import SMALL, head, kill
+from tests.launchers.ray.conftest import SMALL, head, kill, kill_head_alone
 from tests.launchers.search_contract import SearchContract
 from tests.launchers.waiting_searches import CODE, assert_whole, go_on, wait_for_reports
 from tests.projects import make_project
@@ -79,13 +79,18 @@ def test_a_node_that_is_lost_sends_its_trial_elsewhere_and_it_goes_on_there(fold
     assert_whole(the_paths(folder), num_attempts=2)
 
 
-def test_a_cluster_whose_head_is_lost_is_told_and_its_trials_go_on_in_another(folder: Path) -> None:
+@pytest.mark.parametrize("lose", [kill, kill_head_alone])
+def test_a_cluster_whose_head_is_lost_is_told_and_its_trials_go_on_in_another(
+    folder: Path, lose: Callable[[psutil.Process], None]
+) -> None:
     with head() as (address, process):
         joined = (f"hydra.launcher.address={address}", "hydra.launcher.head_timeout_s=4")
         with running(folder, *SEARCH, *joined) as scheduler:
             wait_for_reports(scheduler, folder)
-            kill(process)
+            lose(process)
             said = scheduler.communicate(timeout=90)[0]
+            # nothing may write what the next scheduler goes on with
+            assert not psutil.wait_procs(processes_below(folder), timeout=10)[1]
     assert scheduler.returncode == 2, said
     assert "has not answered for 4 s" in said
     assert "Traceback" not in said
@@ -99,6 +104,18 @@ def test_a_cluster_whose_head_is_lost_is_told_and_its_trials_go_on_in_another(fo
 
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert_whole(the_paths(folder), num_attempts=2)
+
+
+def test_trials_die_with_a_scheduler_that_is_killed_when_the_head_is_gone_already(folder: Path) -> None:
+    with head() as (address, process):
+        joined = (f"hydra.launcher.address={address}", "hydra.launcher.head_timeout_s=600")
+        with running(folder, *SEARCH, *joined) as scheduler:
+            wait_for_reports(scheduler, folder)
+            kill_head_alone(process)
+            assert len(processes_below(folder)) > 2
+            scheduler.send_signal(signal.SIGKILL)
+        _, alive = psutil.wait_procs(processes_below(folder), timeout=20)
+        assert not alive
 
 
 def test_a_worker_that_is_killed_is_a_failure_of_its_trial_that_is_tried_again(folder: Path, cluster: Any) -> None:
