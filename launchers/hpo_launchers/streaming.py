@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
@@ -11,7 +12,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from hpo.records import State, Stop, TrialSpec
-from hpo.search.stream import Hear
+from hpo.search.stream import Hear, Lasting
 
 if TYPE_CHECKING:
     from hpo_launchers.driven import Driver
@@ -53,6 +54,13 @@ class StreamingLauncher(Launcher):
 
     def close(self) -> None:
         self._stream.close()
+
+    def check_left(self, directory: Path) -> None:
+        """Raises ConfigError where trials of an earlier launcher still run that this one would start again."""
+        if not isinstance(self, Lasting):
+            from hpo_launchers.slurm._left import check_left
+
+            check_left(directory)
 
 
 class RemoteLauncher(StreamingLauncher):

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,24 @@ from hpo.stored import reading
 from hpo.stores import KEYS, is_variable, written_urls
 
 _USAGE = "usage: python -m hpo.resume DIR [overrides], DIR being <experiment_dir>/experiment_<experiment_id>"
+_OPTION = re.compile(r"[\w./-]+")
 _OF_THE_DIRECTORY = ("experiment_dir", "experiment_id", "resume")
 
 
-def resumed_arguments(directory: Path, overrides: Sequence[str]) -> tuple[list[str], Path]:
-    """The command's arguments that go on with the experiment, and the folder that they were given in.
+@dataclass(frozen=True)
+class Resumed:
+    """The command that goes on with an experiment, where it is to be given, and what it lacks of the old one."""
 
-    A new override takes the place of an old one of the same key. Raises ExperimentError for a directory that holds
+    arguments: Sequence[str]
+    folder: Path
+    left_out: Sequence[str]
+
+
+def resumed_arguments(directory: Path, overrides: Sequence[str]) -> Resumed:
+    """The command's arguments that go on with the experiment.
+
+    A new override takes the place of an old one of the same key. Another option of a config group, such as another
+    launcher, takes the place of all that was set in the old one. Raises ExperimentError for a directory that holds
     no experiment, or does not say how it was started.
     """
     root = directory.absolute()
@@ -42,10 +54,13 @@ def resumed_arguments(directory: Path, overrides: Sequence[str]) -> tuple[list[s
     kept = [
         argument for argument in launch["arguments"] if argument.startswith("-") or _key(argument) not in replaced
     ]
+    given_up = {text for override in overrides for text in _given_up(override, launch["arguments"])}
+    left_out = [argument for argument in kept if argument in given_up]
+    kept = [argument for argument in kept if argument not in given_up]
     here = [f"experiment_dir={encode_value(str(paths.experiment_dir))}", f"experiment_id={paths.experiment_id}"]
     # it may have moved since
     moved = [f"{key}={_written(url)}" for key, url in written_urls(paths.config).items()]
-    return [*kept, *moved, *overrides, *here, "resume=true"], Path(launch["working_directory"])
+    return Resumed([*kept, *moved, *overrides, *here, "resume=true"], Path(launch["working_directory"]), left_out)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,13 +72,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(_USAGE)
         sys.exit(0 if directory else app.BAD_INPUT)
     try:
-        resumed, folder = resumed_arguments(Path(directory), overrides)
+        resumed = resumed_arguments(Path(directory), overrides)
     except HpoError as error:
         print(f"hpo: {error}", file=sys.stderr)
         sys.exit(app.BAD_INPUT)
-    if folder.is_dir():
-        os.chdir(folder)
-    app.main(resumed)
+    if resumed.left_out:
+        print(f"left out, as set for what another option replaces: {' '.join(resumed.left_out)}")
+    if resumed.folder.is_dir():
+        os.chdir(resumed.folder)
+    app.main(resumed.arguments)
+
+
+def _given_up(override: str, old: Sequence[str]) -> list[str]:
+    """What was set in the option of a config group that `override` replaces by another one."""
+    key, _, option = override.lstrip("+~").partition("=")
+    before = [argument for argument in old if _key(argument) == key]
+    is_group = "/" in key or (bool(before) and "." not in key and _OPTION.fullmatch(option) is not None)
+    if not is_group or (before and before[-1].partition("=")[2] == option):
+        return []
+    below = key.replace("/", ".") + "."
+    return [argument for argument in old if _key(argument).startswith(below)]
 
 
 def _launch(paths: ExperimentPaths) -> dict[str, Any]:

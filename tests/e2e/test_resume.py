@@ -179,6 +179,27 @@ def test_another_launcher_is_taken_over_and_told(tmp_path: Path, capfd: pytest.C
         assert ("changed: hydra/launcher: in_process -> local\n" in again.stdout) == changed
 
 
+def test_what_was_set_for_another_launcher_or_pruner_is_left_out_and_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    search = ("+experiment=quadratic", "--multirun", "tensorboard=false", "total_trials=1")
+    options = ("hydra/launcher=local", "hydra.launcher.trials_per_process=2", "hydra.launcher.stop_timeout_s=1")
+    pruning = ("pruner=median", "pruner.n_warmup_steps=3")
+    run = run_hpo_in_process(tmp_path, capfd, *search, *options, *pruning)
+    assert run.status == 0, run.stderr
+
+    same = python(
+        tmp_path, "hpo.resume", str(run.paths.root), "hydra/launcher=local", "hydra.launcher.stop_timeout_s=2"
+    )
+    assert same.returncode == 0, same.stderr
+    assert "left out" not in same.stdout
+    other = python(tmp_path, "hpo.resume", str(run.paths.root), "hydra/launcher=in_process", "pruner=asha")
+    assert other.returncode == 0, other.stderr
+    told = "hydra.launcher.trials_per_process=2 pruner.n_warmup_steps=3 hydra.launcher.stop_timeout_s=2"
+    assert f"left out, as set for what another option replaces: {told}\n" in other.stdout
+    assert "changed: hydra/launcher: local -> in_process\n" in other.stdout
+
+
 @pytest.mark.slow
 def test_a_single_run_that_was_stopped_goes_on(
     tmp_path: Path, whole: Run, capfd: pytest.CaptureFixture[str]

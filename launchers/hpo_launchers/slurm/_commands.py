@@ -17,6 +17,8 @@ NEEDED = ("sbatch", "srun", "squeue", "scancel", "scontrol")
 _TIMEOUT_S = 60.0
 _TIME = re.compile(r"(\d+-\d+(:\d+(:\d+)?)?|\d+(:\d+(:\d+)?)?)")
 _MAX_IDS = 500
+# what squeue would not take as a part of one name
+_UNSAFE = re.compile(r"[^\w.-]")
 # of a job that still runs, or will; those of other states are at their end
 _ALIVE = frozenset(
     (
@@ -76,9 +78,14 @@ def check_commands() -> None:
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing:
         raise ConfigError(
-            f"hydra/launcher=slurm needs the commands of Slurm, and {', '.join(missing)} is not in PATH: start "
+            f"hydra/launcher=slurm needs the commands of Slurm, and PATH has no {', no '.join(missing)}: start "
             "the search on a login node of the cluster or in one of its jobs"
         )
+
+
+def job_name(directory: Path) -> str:
+    """By which squeue finds the jobs of the sweep in a directory."""
+    return f"hpo-{_UNSAFE.sub('_', directory.name)}"
 
 
 def states_of(name: str, job_ids: Iterable[str]) -> dict[str, JobState]:

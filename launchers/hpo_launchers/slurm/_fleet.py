@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -32,8 +31,6 @@ log = logging.getLogger(__name__)
 _CANCEL_S = 15.0
 # for which a job may still be in the queue that has said that it ends
 _LEAVE_S = 60.0
-# what squeue would not take as a part of one name
-_UNSAFE = re.compile(r"[^\w.-]")
 
 
 class Fleet:
@@ -232,7 +229,7 @@ class Fleet:
     def _name(self) -> str:
         """By which squeue finds the jobs of this sweep."""
         assert self._paths is not None
-        return f"hpo-{_UNSAFE.sub('_', self._paths.root.parent.name)}"
+        return _commands.job_name(self._paths.root.parent)
 
     def _order(self, job: RemoteJob, trial: Trial) -> None:
         job.order(trial, self._name_of(trial.job.template), replace(trial.job, template=b""))

@@ -78,6 +78,14 @@ class Lasting(Protocol):
         """
 
 
+@runtime_checkable
+class Following(Protocol):
+    """A stream that may follow another one, of whose trials it knows nothing."""
+
+    def check_left(self, directory: Path) -> None:
+        """Raises ConfigError where trials of the experiment still run that an earlier scheduler has started."""
+
+
 def the_end(stream: Stream) -> Ended:
     """Wait until the only trial that runs has ended."""
     ends: list[Ended] = []

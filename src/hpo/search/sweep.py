@@ -52,7 +52,7 @@ from hpo.search.pruner import build_pruner
 from hpo.search.reconcile import reconcile
 from hpo.search.retries import Retries
 from hpo.search.sampler import build_sampler
-from hpo.search.stream import Placing, Stream
+from hpo.search.stream import Following, Placing, Stream
 from hpo.search.warm_start import read_warm_start
 from hpo.search.wider import check_wider
 from hpo.shell import resume_command
@@ -100,6 +100,8 @@ def sweep(
             check_study(earlier)
             check_same_training(earlier, config, source)
             check_wider(earlier.paths, space)
+            if isinstance(launcher, Following):
+                launcher.check_left(earlier.paths.root)
         preflight(config, context.config_loader, launcher, space, source)
         launchers = _launchers(earlier, config)
         garbage.collect()

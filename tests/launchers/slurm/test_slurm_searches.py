@@ -101,6 +101,12 @@ def test_a_scheduler_that_comes_back_hears_the_jobs_that_went_on(folder: Path, c
     jobs = cluster.jobs()
     assert set(jobs.values()) == {"RUNNING"}
     paths = the_paths(folder)
+    for launcher in ("local", "in_process"):
+        other = python(folder, "hpo.resume", str(paths.root), f"hydra/launcher={launcher}")
+        assert other.returncode == 2
+        assert f"2 jobs of Slurm still run trials of {paths.root}, or wait to" in other.stderr
+        assert all(job in other.stderr for job in jobs)
+    assert cluster.jobs() == jobs
 
     with running(folder, *SEARCH, "total_trials=3", "resume=true") as process:
         wait_for(process, "2 trials still run, or wait to, and are heard again")
