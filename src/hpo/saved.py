@@ -22,7 +22,7 @@ from hpo.objectives import Objective
 from hpo.pareto import ParetoSet
 from hpo.paths import EXPERIMENT_PREFIX, ExperimentPaths, TrialPaths
 from hpo.records import State, Value
-from hpo.stored import is_there, json_of, metrics_of, reading, time_of
+from hpo.stored import is_of_a_server, is_there, json_of, metrics_of, reading, time_of
 
 if TYPE_CHECKING:
     import pandas
@@ -237,7 +237,8 @@ class SavedExperiment:
                 connection.row_factory = sqlite3.Row
                 yield connection
         except sqlite3.Error as error:
-            raise ExperimentError(f"the state database {path} cannot be read: {error}") from error
+            which = "" if is_of_a_server(path) else f" {path}"
+            raise ExperimentError(f"the state database{which} cannot be read: {error}") from error
 
     def _trial(self, row: sqlite3.Row, objectives: Sequence[Objective]) -> SavedTrial:
         metrics = metrics_of(row["metrics"])

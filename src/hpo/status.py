@@ -21,7 +21,7 @@ from hpo.paths import ExperimentPaths, TrialPaths
 from hpo.records import COUNTED, State
 from hpo.saved import SavedExperiment, SavedTrial
 from hpo.shell import resume_command
-from hpo.stored import problem_of_study, staleness
+from hpo.stored import is_of_a_server, problem_of_study, staleness
 from hpo.terminal import flush, show
 
 if TYPE_CHECKING:
@@ -49,16 +49,17 @@ def describe(directory: Path) -> str:
             raise
         ends = Counter(_state_on_disk(path) for path in paths.root.glob(f"*/{paths.trial('').metadata.name}"))
         told = ", ".join(f"{count} {state}" for state, count in sorted(ends.items())) or "none"
-        return (
-            f"experiment {paths.experiment_id}: {error}\n  trials, by their directories: {told}\n"
-            f"  resuming makes it again from the study: {resume_command(paths.root)}"
-        )
+        lines = [f"experiment {paths.experiment_id}: {error}", f"  trials, by their directories: {told}"]
+        if not is_of_a_server(paths.state_db):
+            lines.append(f"  resuming makes it again from the study: {resume_command(paths.root)}")
+        return "\n".join(lines)
     paths = ExperimentPaths.of(experiment.directory)
     holder = holder_of(paths.lock)
-    said = _said(experiment, holder)
+    said, stale = _said(experiment, holder), staleness(paths.state_db)
     tally = Counter(trial.state for trial in trials)
     lines = [
         f"experiment {experiment.experiment_id}: {said}",
+        *([f"  {stale}"] if stale is not None else []),
         f"  {counted(len(trials), 'trial')}{_of_how_many(experiment)}: "
         + (", ".join(f"{count} {of.value}" for of, count in sorted(tally.items())) or "none yet"),
         *(f"  it cannot be continued: {problem}" for problem in _problems(experiment)),
@@ -66,7 +67,7 @@ def describe(directory: Path) -> str:
     lines += _best(experiment, trials)
     lines += _listed("unfinished", [_progress(trial) for trial in trials if not trial.state.is_finished])
     lines += _listed("failed", [f"{each.trial_id}: {each.reason}" for each in trials if each.state is State.FAIL])
-    if holder is None:
+    if holder is None and stale is None:
         command = resume_command(experiment.directory)
         if experiment.state is not State.COMPLETE:
             lines.append(f"  continue it: {command}")
@@ -135,6 +136,8 @@ def _snapshot(directory: Path, num_running: int) -> tuple[Snapshot, bool]:
 
 def _said(experiment: SavedExperiment, holder: str | None) -> str:
     state = experiment.state
+    if holder is None and staleness(ExperimentPaths.of(experiment.directory).state_db) is not None:
+        return "its database does not answer"
     if holder is None and state is State.RUNNING:
         return "not running: its scheduler died"
     return f"running: {holder}" if holder is not None else state.value
@@ -195,9 +198,7 @@ def _problems(experiment: SavedExperiment) -> Iterator[str]:
     except ExperimentError as error:
         yield str(error)
     paths = ExperimentPaths.of(experiment.directory)
-    told = staleness(paths.state_db)
-    if told is not None:
-        yield told
+    if staleness(paths.state_db) is not None:
         return
     problem = problem_of_study(paths)
     if problem is not None:

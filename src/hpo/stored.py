@@ -39,7 +39,7 @@ def readable(path: Path) -> Path:
 
 def staleness(path: Path) -> str | None:
     """What is to be said of the copy of a server's database that could not be renewed just now."""
-    if isinstance(place_of(path), Path):
+    if not is_of_a_server(path):
         return None
     from hpo.experiment.mirror import stale
 
@@ -47,12 +47,20 @@ def staleness(path: Path) -> str | None:
     if copy not in stale:
         return None
     as_of = datetime.fromtimestamp(copy.stat().st_mtime).astimezone()
-    return f"{stale[copy]}; what is shown was there at {as_of:%Y-%m-%d %H:%M:%S}"
+    return f"what is shown was there at {as_of:%Y-%m-%d %H:%M:%S}: {stale[copy]}"
+
+
+def is_of_a_server(path: Path) -> bool:
+    """Whether a database is at a URL, also where a variable is missing that the URL takes."""
+    try:
+        return not isinstance(place_of(path), Path)
+    except sqlite3.OperationalError:
+        return True
 
 
 def is_there(path: Path) -> bool:
     """Whether there is a database to be read; one of a server is."""
-    return not isinstance(place_of(path), Path) or path.is_file()
+    return is_of_a_server(path) or path.is_file()
 
 
 def _damage_of(path: Path) -> str | None:

@@ -153,23 +153,34 @@ def wait_until_reported(process: subprocess.Popen[str], server: Server, url: str
 
 
 def test_a_server_that_dies_leaves_an_experiment_that_goes_on_when_it_is_back(
-    tmp_path: Path, database: str, postgresql: Server
+    tmp_path: Path, database: str, postgresql: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_project(tmp_path, _WAITING)
     with running(tmp_path, *_SEARCH, *in_it(database), "db_timeout_s=1") as process:
         wait_for(process, " 2 running")
         wait_until_reported(process, postgresql, database)
+        (root,) = (tmp_path / "experiments").iterdir()
+        before = python(tmp_path, "hpo.status", str(root)).stdout
         postgresql.stop()
         try:
             wait_until_gone(postgresql)
             (tmp_path / "go").touch()
             said = process.communicate(timeout=120)[0]
+            with_copy = python(tmp_path, "hpo.status", str(root)).stdout
+            monkeypatch.setenv("HPO_CACHE_DIR", str(tmp_path / "another_cache"))
+            without = python(tmp_path, "hpo.status", str(root)).stdout
         finally:
             postgresql.start()
     assert process.returncode == 75, said
     assert "does not answer" in said
     assert "Traceback" not in said
-    (root,) = (tmp_path / "experiments").iterdir()
+    assert f"experiment {root.name.removeprefix('experiment_')}: running: " in before
+    assert ": its database does not answer\n  what is shown was there at " in with_copy
+    assert "2 RUNNING" in with_copy
+    assert ": the state database cannot be read: state_db=postgresql" in without
+    for told in (with_copy, without):
+        assert "scheduler died" not in told
+        assert "hpo.resume" not in told
 
     resumed = python(tmp_path, "hpo.resume", str(root))
 

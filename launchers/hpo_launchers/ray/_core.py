@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from hpo.errors import ConfigError
 from hpo.resources import NOTHING, Need, is_constant, need_of
@@ -19,6 +19,7 @@ from hpo_launchers.local._core import bare_stream, check_trials_per_process
 from hpo_launchers.local._machine import own_cores
 from hpo_launchers.local._preload import modules_for
 from hpo_launchers.worker.composing import Needless
+from hpo_launchers.worker.options import plain
 from hpo_launchers.worker.surroundings import surroundings_of
 from hpo_launchers.worker.versions import versions
 
@@ -119,10 +120,7 @@ def _num_cpus(need: Need | None, concurrency: int | None) -> int:
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options as plain values. Raises ConfigError for what cannot be."""
-    options: dict[str, Any] = {
-        key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-        for key, value in given.items()
-    }
+    options = plain(given, ("resources", "runtime_env", "init"))
     concurrency = options["concurrency"]
     if concurrency is not None and concurrency < 1:
         raise ConfigError(
@@ -133,8 +131,8 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
         if options[key] <= 0:
             raise ConfigError(f"hydra.launcher.{key}={options[key]} must be above 0")
     for name, amount in options["resources"].items():
-        if amount is None or amount <= 0:
-            raise ConfigError(f"hydra.launcher.resources.{name}={amount} must be above 0")
+        if not isinstance(amount, int | float) or amount <= 0:
+            raise ConfigError(f"hydra.launcher.resources.{name}={amount} must be a number above 0")
     _check_names("init", set(options["init"]) & _NOT_OF_INIT, "hydra.launcher has a key of its own for it")
     return options
 

@@ -109,5 +109,8 @@ def spelled(error: BaseException) -> str:
     if isinstance(error, exceptions.RayTaskError) and error.cause is not None:
         return f"{type(error.cause).__name__}: {first_line(error.cause)}"
     lines = [line.strip() for line in _HINT.sub("", str(error)).splitlines() if line.strip()]
+    if isinstance(error, exceptions.RuntimeEnvSetupError):
+        # a traceback of Ray's own, whose last line is the reason
+        return f"hydra.launcher.runtime_env cannot be had there: {lines[-1][:_MAX_SAID]}"
     told = next((line for line in lines if line.startswith("The actor is dead")), lines[0] if lines else "")
     return told[:_MAX_SAID] or type(error).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -25,16 +25,16 @@ class RayLauncherConf:
     trials_per_process: int | None = 1
 
     # what each trial takes of Ray's custom resources, such as {a100: 1}
-    resources: dict[str, float] = field(default_factory=dict)
+    resources: Any = None
 
     # whether the cluster grows: what fits no node is then waited for
     autoscales: bool = False
 
     # as Ray knows it: env_vars, working_dir, py_modules, pip and the rest, for the processes that run trials
-    runtime_env: dict[str, Any] = field(default_factory=dict)
+    runtime_env: Any = None
 
     # other arguments of ray.init
-    init: dict[str, Any] = field(default_factory=dict)
+    init: Any = None
 
     # where trials' files are kept that no shared filesystem has, by a URL of fsspec, such as s3://bucket/folder;
     # the nodes need not see the experiment's directory then

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from hpo.errors import ConfigError
 from hpo.resources import NOTHING, is_constant, need_of
@@ -23,6 +23,7 @@ from hpo_launchers.slurm._setup import Setup
 from hpo_launchers.slurm._stream import SlurmStream
 from hpo_launchers.slurm._submission import Submission
 from hpo_launchers.worker.composing import Needless
+from hpo_launchers.worker.options import plain
 from hpo_launchers.worker.surroundings import surroundings_of
 
 _CONCURRENCY = 64
@@ -87,10 +88,7 @@ def open_stream(
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options as plain values. Raises ConfigError for numbers that are too small."""
-    options: dict[str, Any] = {
-        key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-        for key, value in given.items()
-    }
+    options = plain(given, ("additional_parameters",))
     for key in _POSITIVE:
         if options[key] is not None and options[key] <= 0:
             raise ConfigError(f"hydra.launcher.{key}={options[key]} must be above 0")

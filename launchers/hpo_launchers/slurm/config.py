@@ -41,7 +41,7 @@ class SlurmLauncherConf:
     mem_mb: int | None = None
 
     # other options of sbatch, without the dashes: `{"mail-type": FAIL}`
-    additional_parameters: dict[str, Any] = field(default_factory=dict)
+    additional_parameters: Any = None
 
     # shell commands before Python starts, such as `module load cuda`
     setup: list[str] = field(default_factory=list)

@@ -13,7 +13,7 @@ from typing import Any
 
 from hpo.errors import ExperimentError
 from hpo.paths import ExperimentPaths
-from hpo.stored import is_there, reading
+from hpo.stored import is_of_a_server, is_there, reading
 
 # a page that waits longer is worse than one that says why it has nothing
 _BUSY_TIMEOUT_S = 1.0
@@ -81,4 +81,6 @@ def _told(path: Path, error: sqlite3.Error) -> UnreadableError:
         return UnreadableError(f"another process holds its state database {path.name} locked", is_passing=True)
     if code == sqlite3.SQLITE_INTERRUPT:
         return UnreadableError(f"a query of {path.name} took longer than {_QUERY_LIMIT_S:g} s", is_passing=True)
+    if is_of_a_server(path):
+        return UnreadableError(f"its state database cannot be read: {error}", is_passing=True)
     return UnreadableError(f"its state database {path.name} cannot be read: {error}")

@@ -38,15 +38,17 @@ def test_without_ray_the_message_has_the_install_line(tmp_path: Path, monkeypatc
         (["hydra.launcher.address=ray://head:10001"], "start the search on a node of the cluster"),
         (["hydra.launcher.concurrency=0"], r"concurrency \(concurrent_trials\) must be at least 1 but got 0"),
         (["hydra.launcher.trials_per_process=0"], "trials_per_process=0 must be at least 1, or null"),
-        (["+hydra.launcher.resources={a100:0}"], "resources.a100=0.* must be above 0"),
-        (["+hydra.launcher.init={address:auto}"], "init.address cannot be: hydra.launcher has a key of its own"),
+        (["hydra.launcher.resources={a100:0}"], "resources.a100=0 must be a number above 0"),
+        (["hydra.launcher.resources={a100:all}"], "resources.a100=all must be a number above 0"),
+        (["hydra.launcher.resources=a100"], "resources=a100 must be a mapping: {name: value}"),
+        (["hydra.launcher.init={address:auto}"], "init.address cannot be: hydra.launcher has a key of its own"),
         (
-            ["+hydra.launcher.runtime_env={env_var:{A:b}}"],
+            ["hydra.launcher.runtime_env={env_var:{A:b}}"],
             "runtime_env.env_var cannot be: Ray knows .*, env_vars, ",
         ),
         (["hydra.launcher.address=local", "+hydra.launcher.init={nonsense:1}"], "Ray does not start .*nonsense"),
         (
-            ["hydra.launcher.address=local", "+hydra.launcher.runtime_env={working_dir: /not/here}"],
+            ["hydra.launcher.address=local", "hydra.launcher.runtime_env={working_dir: /not/here}"],
             "Ray does not start .*/not/here",
         ),
     ],
@@ -130,12 +132,22 @@ def test_what_listens_and_is_no_ray_is_not_waited_for(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_runtime_environment_that_cannot_be_made_is_told_with_the_reason(cluster: Any, tmp_path: Path) -> None:
+    joined = f"hydra.launcher.address={cluster.address}"
+    run = run_hpo(tmp_path, *SEARCH, joined, "hydra.launcher.runtime_env={conda: not_there}")
+    assert run.status == 2
+    told = "cannot run trials of this search: hydra.launcher.runtime_env cannot be had there: ValueError: "
+    assert told in run.stderr
+    assert "conda" in run.stderr.lower().partition(told.lower())[2]
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
         (["resources_per_trial.cpus=400"], r"needs \(CPU 400\)\. Its nodes have: CPU 2"),
         (["resources_per_trial.gpus=0.5"], r"needs \(CPU 1, GPU 0\.5\)\. Its nodes have: CPU 2, GPU 0"),
-        (["+hydra.launcher.resources={a100:1}"], r"\(CPU 1, a100 1\)\. Its nodes have: CPU 2, a100 0"),
+        (["hydra.launcher.resources={a100:1}"], r"\(CPU 1, a100 1\)\. Its nodes have: CPU 2, a100 0"),
         (["resources_per_trial.gpu_memory_mb=400"], r"gpu_memory_mb=400: Ray gives out GPUs"),
     ],
 )
@@ -149,7 +161,7 @@ def test_needs_that_no_node_has_are_an_error_before_anything_starts(
 
 @pytest.mark.slow
 def test_in_a_cluster_that_grows_what_no_node_has_is_waited_for(cluster: Any, tmp_path: Path) -> None:
-    joined = (f"hydra.launcher.address={cluster.address}", "+hydra.launcher.resources={late:1}")
+    joined = (f"hydra.launcher.address={cluster.address}", "hydra.launcher.resources={late:1}")
     from tests.launchers.ray.test_ray_searches import node
 
     search = command(*SEARCH, *joined, "hydra.launcher.autoscales=true", f"experiment_dir={tmp_path}")
@@ -175,7 +187,7 @@ def test_another_hpo_on_the_nodes_ends_the_search_and_no_trial(cluster: Any, tmp
     other = tmp_path / "other" / "hpo-9.9.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: hpo\nVersion: 9.9\n")
-    env = f"+hydra.launcher.runtime_env={{env_vars: {{PYTHONPATH: {other.parent}}}}}"
+    env = f"hydra.launcher.runtime_env={{env_vars: {{PYTHONPATH: {other.parent}}}}}"
     run = run_hpo(tmp_path, *SEARCH, f"hydra.launcher.address={cluster.address}", env)
 
     _waits(run)

@@ -62,7 +62,7 @@ class TestRaySearches(SearchContract):
 
 
 def test_a_node_that_is_lost_sends_its_trial_elsewhere_and_it_goes_on_there(folder: Path, cluster: Any) -> None:
-    joined = (f"hydra.launcher.address={cluster.address}", "+hydra.launcher.resources={far:1}")
+    joined = (f"hydra.launcher.address={cluster.address}", "hydra.launcher.resources={far:1}")
     with (
         node(cluster, far=1) as first,
         running(folder, *SEARCH, *joined, "total_trials=1", "max_retries=1") as process,
@@ -184,7 +184,7 @@ def run(trial, x):
     env = f"{{py_modules: [{brought}], env_vars: {{MINE: '3'}}}}"
     joined = f"hydra.launcher.address={cluster.address}"
 
-    run = run_hpo(folder, *SEARCH, joined, f"+hydra.launcher.runtime_env={env}")
+    run = run_hpo(folder, *SEARCH, joined, f"hydra.launcher.runtime_env={env}")
 
     assert run.status == 0, run.stdout + run.stderr
     assert {json.loads(metrics)["score"] for (metrics,) in run.trials("metrics")} == {3.0}

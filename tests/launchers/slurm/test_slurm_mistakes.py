@@ -38,6 +38,8 @@ SEARCH = (
         (["hydra.launcher.time=0"], "time=0 is no time"),
         (["hydra.launcher.time='1:x'"], "time=1:x is no time"),
         (["+hydra.launcher.additional_parameters.nonsense=1"], "unrecognized option"),
+        (["hydra.launcher.additional_parameters={nonsense: 1}"], "unrecognized option"),
+        (["hydra.launcher.additional_parameters=nonsense"], "additional_parameters=nonsense must be a mapping"),
         (["hydra.launcher.trials_per_job=0"], "trials_per_job=0 must be above 0"),
         (["hydra.launcher.trials_per_process=0"], "trials_per_process=0 must be above 0"),
         (["hydra.launcher.poll_s=0"], "poll_s=0.* must be above 0"),
