@@ -101,8 +101,8 @@ class Cluster:
         nodes = _nodes()
         if self._autoscales or any(_count(asked, has) for has in nodes):
             return None
-        told = ", ".join(f"{name} {value:g}" for name, value in asked.items())
-        there = "; ".join(", ".join(f"{name} {has.get(name, 0.0):g}" for name in asked) for has in nodes)
+        told = ", ".join(_amount(name, value) for name, value in asked.items())
+        there = "; ".join(", ".join(_amount(name, has.get(name, 0.0)) for name in asked) for has in nodes)
         return (
             f"no node of the Ray cluster has what a trial needs ({told}). Its nodes have: {there}. Lower {KEY} or "
             "hydra.launcher.resources, or say hydra.launcher.autoscales=true of a cluster that grows"
@@ -229,6 +229,11 @@ def _nodes() -> list[dict[str, float]]:
     """What each node has in all."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call] # Ray's annotations have gaps
     return [node["Resources"] for node in nodes if node["Alive"]]
+
+
+def _amount(name: str, value: float) -> str:
+    """As `resources_per_trial` has it: Ray counts memory in bytes."""
+    return f"memory_mb {value / _MIB:.0f}" if name == "memory" else f"{name} {value:g}"
 
 
 def _count(asked: Mapping[str, float], has: Mapping[str, float]) -> int:

@@ -68,7 +68,10 @@ class Submission:
         if said is None or "limit" in said.lower():
             # limits on how many jobs there may be are not for ever
             return None
-        return f"Slurm does not take the jobs of hydra/launcher=slurm: {said}"
+        asked = {**self._named(), "time": self.options["time"], **self._resources(need)}
+        told = ", ".join(f"{key}={value}" for key, value in asked.items() if value is not None)
+        asked_by = f". They ask for {told}, by resources_per_trial and hydra.launcher" if told else ""
+        return f"Slurm does not take the jobs of hydra/launcher=slurm: {said}{asked_by}"
 
     def submit(self, paths: SlurmPaths, keys: Sequence[str], need: Need, name: str) -> list[str]:
         """The ids of the jobs, as many as there are keys: array tasks where they are several.
@@ -101,7 +104,7 @@ class Submission:
             array_parallelism=_MAX_ARRAY,
             use_srun=False,
             time=self.options["time"],
-            **{key: self.options[key] for key in _OPTIONS if self.options[key] is not None},
+            **self._named(),
             **self._resources(need),
             additional_parameters=self._additional(),
             setup=[
@@ -111,6 +114,9 @@ class Submission:
             ],
         )
         return executor
+
+    def _named(self) -> dict[str, Any]:
+        return {key: self.options[key] for key in _OPTIONS if self.options[key] is not None}
 
     def _additional(self) -> dict[str, Any]:
         """An option that is false or null is left out."""

@@ -28,6 +28,8 @@ _IN_TIME = {
 # of the lock that whoever makes the tables holds, for all experiments alike
 _MAKING_TABLES = 7_012_448
 _EXAMPLE = "postgresql+psycopg://user@host/database"
+# in what a server says that wants others
+_OF_CREDENTIALS = ("password", "authentication", "access denied")
 _FROM_WHERE = f"Credentials come from the environment: PGPASSWORD, ~/.pgpass, or {PASSWORD_VARIABLE}"
 
 
@@ -118,7 +120,9 @@ def check_url(key: str, url: str, *, is_from_environment: bool = False) -> None:
         with engine.connect():
             pass
     except sa.exc.SQLAlchemyError as error:
-        raise ConfigError(f"{told} cannot be opened: {first_line(error)}. {_FROM_WHERE}") from error
+        said = first_line(error)
+        advice = f". {_FROM_WHERE}" if any(word in said.lower() for word in _OF_CREDENTIALS) else ""
+        raise ConfigError(f"{told} cannot be opened: {said}{advice}") from error
     finally:
         engine.dispose()
 

@@ -147,6 +147,10 @@ def test_a_runtime_environment_that_cannot_be_made_is_told_with_the_reason(clust
     [
         (["resources_per_trial.cpus=400"], r"needs \(CPU 400\)\. Its nodes have: CPU 2"),
         (["resources_per_trial.gpus=0.5"], r"needs \(CPU 1, GPU 0\.5\)\. Its nodes have: CPU 2, GPU 0"),
+        (
+            ["resources_per_trial.memory_mb=9000000"],
+            r"\(CPU 1, memory_mb 9000000\)\. Its nodes have: CPU 2, memory_mb \d",
+        ),
         (["hydra.launcher.resources={a100:1}"], r"\(CPU 1, a100 1\)\. Its nodes have: CPU 2, a100 0"),
         (["resources_per_trial.gpu_memory_mb=400"], r"gpu_memory_mb=400: Ray gives out GPUs"),
     ],

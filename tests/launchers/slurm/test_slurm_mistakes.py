@@ -26,10 +26,16 @@ SEARCH = (
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["hydra.launcher.partition=gone"], "Slurm does not take the jobs .*invalid partition specified: gone"),
+        (
+            ["hydra.launcher.partition=gone"],
+            "Slurm does not take .* invalid partition specified: gone.* They ask for partition=gone, by res",
+        ),
         (["hydra.launcher.gres=gpu:h100:9"], "Slurm does not take the jobs .*configuration is not available"),
         (["hydra.launcher.cpus_per_task=400"], "Slurm does not take the jobs .*configuration is not available"),
-        (["hydra.launcher.mem_mb=4000000"], "Slurm does not take the jobs .*configuration is not available"),
+        (
+            ["hydra.launcher.mem_mb=4000000"],
+            "Slurm does not take .* is not available. They ask for mem=4000000M, by",
+        ),
         (["hydra.launcher.time=soon"], "time=soon is no time: give minutes"),
         (
             ["hydra.launcher.time=90", "hydra.launcher.partition=short"],
