@@ -7,11 +7,14 @@ it went, the kernel of its machine closes the connection; a machine that is gone
 from __future__ import annotations
 
 import os
+import selectors
 import socket
 import threading
 from contextlib import suppress
+from typing import Any
 
 _CONNECT_S = 5.0
+_BACKLOG = 1024
 # a connection at rest is probed after so many seconds, so often until there is an answer, and is given up after 3
 _PROBES = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
@@ -21,25 +24,47 @@ class Lifeline:
 
     def __init__(self, host: str) -> None:
         """`host` is the address of this machine that the cluster's nodes know."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._server = socket.create_server((host, 0), family=family, backlog=1024)
-        self._connections: list[socket.socket] = []
+        self._server = _server(host)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._server, selectors.EVENT_READ)
         self.address: tuple[str, int] = (host, self._server.getsockname()[1])
-        threading.Thread(target=self._accept, name="lifeline", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="lifeline", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """End all slots."""
-        # closing alone does not wake the thread
+        # which wakes the thread
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        for connection in self._connections:
-            connection.close()
+        self._thread.join()
 
-    def _accept(self) -> None:
+    def _serve(self) -> None:
         with suppress(OSError):
             while True:
-                self._connections.append(self._server.accept()[0])
+                for key, _ in self._selector.select():
+                    self._hear(key.fileobj)
+        for key in list(self._selector.get_map().values()):
+            self._drop(key.fileobj)
+
+    def _hear(self, ready: Any) -> None:
+        """A slot comes, or goes: none of them ever says anything. Raises OSError when there is nobody to come."""
+        if ready is self._server:
+            self._selector.register(self._server.accept()[0], selectors.EVENT_READ)
+        else:
+            self._drop(ready)
+
+    def _drop(self, connection: Any) -> None:
+        self._selector.unregister(connection)
+        connection.close()
+
+
+def _server(host: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, 0), family=family, backlog=_BACKLOG)
+    except OSError:
+        # an address that is translated on its way is none of this machine
+        return socket.create_server(("", 0), family=family, backlog=_BACKLOG)
 
 
 def end_with(address: tuple[str, int]) -> str | None:
