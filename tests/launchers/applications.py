@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hydra import compose, initialize, initialize_config_module
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
@@ -50,6 +51,14 @@ def _opened(config: DictConfig, task: Task) -> Iterator[Any]:
         yield launcher
     finally:
         launcher.close()
+
+
+def preset(monkeypatch: pytest.MonkeyPatch, launcher: type[Any], **options: Any) -> None:
+    """Have a launcher set up with these options, whatever the configuration says."""
+    initialize = launcher.__init__
+    monkeypatch.setattr(
+        launcher, "__init__", lambda self, **configured: initialize(self, **{**configured, **options})
+    )
 
 
 def waited(launcher: Any, timeout_s: float | None = None) -> list[Event]:

@@ -14,7 +14,7 @@ import pytest
 from hpo.errors import ConfigError
 from hpo.records import Report, Started, State, Stop, TrialSpec
 from tests.launchers import tasks
-from tests.launchers.applications import Task, all_events, opened, opened_hpo, the_end, waited
+from tests.launchers.applications import Task, all_events, opened, opened_hpo, preset, the_end, waited
 from tests.launchers.stream_contract import IsolatedStreamContract, StreamContract
 
 
@@ -30,12 +30,7 @@ class TestLocalStreamThatSpawns(StreamContract):
     def _spawn(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from hpo_launchers.local import plugin
 
-        initialize = plugin.LocalLauncher.__init__
-        monkeypatch.setattr(
-            plugin.LocalLauncher,
-            "__init__",
-            lambda self, **options: initialize(self, **{**options, "start_method": "spawn"}),
-        )
+        preset(monkeypatch, plugin.LocalLauncher, start_method="spawn")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hpo.records import Ended, Event, Report, Started, State, Stop, TrialSpec
 from hpo_launchers.local import _pool
 from tests.e2e.conftest import run_hpo
 from tests.launchers import tasks
-from tests.launchers.applications import Task, all_events, opened, opened_hpo, the_end, waited
+from tests.launchers.applications import Task, all_events, opened, opened_hpo, preset, the_end, waited
 from tests.launchers.search_contract import SearchContract
 from tests.launchers.stream_contract import IsolatedStreamContract
 from tests.projects import make_project
@@ -31,12 +31,7 @@ class TestLocalStreamThatKeepsItsProcesses(IsolatedStreamContract):
     def _keep(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from hpo_launchers.local import plugin
 
-        initialize = plugin.LocalLauncher.__init__
-        monkeypatch.setattr(
-            plugin.LocalLauncher,
-            "__init__",
-            lambda self, **options: initialize(self, **{**options, "trials_per_process": None}),
-        )
+        preset(monkeypatch, plugin.LocalLauncher, trials_per_process=None)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.launchers import tasks
-from tests.launchers.applications import opened
+from tests.launchers.applications import opened, preset
 from tests.launchers.stream_contract import IsolatedStreamContract
 
 pytestmark = pytest.mark.slow
@@ -18,11 +18,8 @@ pytestmark = pytest.mark.slow
 def _joined(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from hpo_launchers.ray import plugin
 
-    initialize = plugin.RayLauncher.__init__
     joined = {"address": cluster.address, "concurrency": 2, "stop_timeout_s": 2.0}
-    monkeypatch.setattr(
-        plugin.RayLauncher, "__init__", lambda self, **options: initialize(self, **{**options, **joined})
-    )
+    preset(monkeypatch, plugin.RayLauncher, **joined)
 
 
 class TestRayStream(IsolatedStreamContract):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.launchers import tasks
-from tests.launchers.applications import opened
+from tests.launchers.applications import opened, preset
 from tests.launchers.slurm.cluster import Cluster
 from tests.launchers.stream_contract import IsolatedStreamContract
 
@@ -29,10 +29,7 @@ class TestSlurmStream(IsolatedStreamContract):
     def _quick(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
         from hpo_launchers.slurm import plugin
 
-        initialize = plugin.SlurmLauncher.__init__
-        monkeypatch.setattr(
-            plugin.SlurmLauncher, "__init__", lambda self, **options: initialize(self, **{**options, **QUICK})
-        )
+        preset(monkeypatch, plugin.SlurmLauncher, **QUICK)
 
     def test_trials_of_a_job_share_their_process_where_that_is_wanted(self, tmp_path: Path) -> None:
         with opened(self.name, tasks.return_pid, tmp_path, "hydra.launcher.trials_per_process=null") as launcher:
