@@ -20,6 +20,8 @@ from hpo.stored import reading
 from hpo.stores import KEYS, is_variable, written_urls
 
 _USAGE = "usage: python -m hpo.resume DIR [overrides], DIR being <experiment_dir>/experiment_<experiment_id>"
+# of groups that a command need not name
+_DEFAULTS = {"hydra/launcher": "local"}
 _OPTION = re.compile(r"[\w./-]+")
 _OF_THE_DIRECTORY = ("experiment_dir", "experiment_id", "resume")
 
@@ -88,7 +90,8 @@ def _given_up(override: str, old: Sequence[str]) -> list[str]:
     key, _, option = override.lstrip("+~").partition("=")
     before = [argument for argument in old if _key(argument) == key]
     is_group = "/" in key or (bool(before) and "." not in key and _OPTION.fullmatch(option) is not None)
-    if not is_group or (before and before[-1].partition("=")[2] == option):
+    old_option = before[-1].partition("=")[2] if before else _DEFAULTS.get(key)
+    if not is_group or old_option == option:
         return []
     below = key.replace("/", ".") + "."
     return [argument for argument in old if _key(argument).startswith(below)]

@@ -183,7 +183,7 @@ def test_what_was_set_for_another_launcher_or_pruner_is_left_out_and_told(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     search = ("+experiment=quadratic", "--multirun", "tensorboard=false", "total_trials=1")
-    options = ("hydra/launcher=local", "hydra.launcher.trials_per_process=2", "hydra.launcher.stop_timeout_s=1")
+    options = ("hydra.launcher.trials_per_process=2", "hydra.launcher.stop_timeout_s=1")
     pruning = ("pruner=median", "pruner.n_warmup_steps=3")
     run = run_hpo_in_process(tmp_path, capfd, *search, *options, *pruning)
     assert run.status == 0, run.stderr

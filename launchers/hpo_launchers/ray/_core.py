@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hpo_launchers.ray._stream import RayStream
 
 _NOT_OF_INIT = {"address", "runtime_env"}
+# which Ray counts by itself
+_OF_RAY = {"CPU", "GPU", "memory", "object_store_memory"}
 
 
 def open_stream(
@@ -130,6 +132,7 @@ def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("storage_sync_s", "head_timeout_s"):
         if options[key] <= 0:
             raise ConfigError(f"hydra.launcher.{key}={options[key]} must be above 0")
+    _check_names("resources", set(options["resources"]) & _OF_RAY, "resources_per_trial has a key for it")
     for name, amount in options["resources"].items():
         if not isinstance(amount, int | float) or amount <= 0:
             raise ConfigError(f"hydra.launcher.resources.{name}={amount} must be a number above 0")

@@ -32,8 +32,8 @@ class Slots:
 
     @property
     def asked(self) -> dict[Any, RemoteSlot]:
-        """Those of which a call is under way, by the call."""
-        return {slot.asked: slot for slot in self._slots if slot.asked is not None}
+        """Those with a trial of which a call is under way, by the call: nobody waits for another one."""
+        return {slot.asked: slot for slot, _ in self.busy if slot.asked is not None}
 
     def of(self, number: int) -> tuple[RemoteSlot, Trial] | None:
         """The slot of a trial."""
@@ -42,7 +42,7 @@ class Slots:
     def place(self, trial: Trial, generation: int, *, wants_results: bool) -> bool:
         """Give a trial an idle slot of its kind, or a new one; whether that could be done."""
         kind = trial.need, generation
-        idle = [slot for slot in self._slots if slot.trial is None]
+        idle = sorted(self._idle, key=lambda slot: not slot.is_ready)
         slot = next((slot for slot in idle if slot.kind == kind), None)
         if slot is None:
             # they hold what this one asks for
@@ -56,6 +56,27 @@ class Slots:
             self._slots.append(slot)
         slot.trial = trial
         return True
+
+    def hand_over(self) -> None:
+        """Let trials whose slots wait for resources begin in those that have become idle.
+
+        Those would wait for ever for what an idle one holds; one of another kind is ended for them.
+        """
+        waiting = [slot for slot, _ in self.busy if not slot.is_ready]
+        for slot in waiting:
+            idle = next((each for each in self._idle if each.is_ready and each.kind == slot.kind), None)
+            if idle is not None:
+                idle.trial = slot.trial
+                # it may be there in a moment, and would hold what others wait for
+                self.drop(slot)
+        if any(slot in self._slots for slot in waiting):
+            for each in self._idle:
+                if each.is_ready:
+                    self.drop(each)
+
+    @property
+    def _idle(self) -> list[RemoteSlot]:
+        return [slot for slot in self._slots if slot.trial is None]
 
     def drop(self, slot: RemoteSlot) -> None:
         """End it, with what it runs."""

@@ -186,6 +186,7 @@ class RayStream(RemoteStream):
 
     def _give_out(self) -> None:
         """Let what waits begin, in idle slots first, in new ones otherwise."""
+        self._slots.hand_over()
         for trial in list(self._line):
             numbers = {running.job.number for _, running in self._slots.busy}
             if len(numbers) >= self.capacity:

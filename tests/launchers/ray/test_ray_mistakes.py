@@ -40,6 +40,10 @@ def test_without_ray_the_message_has_the_install_line(tmp_path: Path, monkeypatc
         (["hydra.launcher.trials_per_process=0"], "trials_per_process=0 must be at least 1, or null"),
         (["hydra.launcher.resources={a100:0}"], "resources.a100=0 must be a number above 0"),
         (["hydra.launcher.resources={a100:all}"], "resources.a100=all must be a number above 0"),
+        (
+            ["hydra.launcher.resources={CPU:1}"],
+            "resources.CPU cannot be: resources_per_trial has",
+        ),
         (["hydra.launcher.resources=a100"], "resources=a100 must be a mapping: {name: value}"),
         (["hydra.launcher.init={address:auto}"], "init.address cannot be: hydra.launcher has a key of its own"),
         (

@@ -61,6 +61,27 @@ class TestRaySearches(SearchContract):
         self.launcher = ("hydra/launcher=ray", f"hydra.launcher.address={cluster.address}")
 
 
+@pytest.mark.parametrize("needs", [("1",), ("1", "2")], ids=["of one size", "of two sizes"])
+def test_more_trials_at_a_time_than_fit_take_their_turns(
+    tmp_path: Path, cluster: Any, needs: tuple[str, ...]
+) -> None:
+    make_project(tmp_path, "def run(trial, x, cpus=1):\n    trial.report({'score': x}, 1)")
+    run = run_hpo(
+        tmp_path,
+        *("+experiment=mine", "--multirun", "total_trials=10", "concurrent_trials=5", "duplicates=run"),
+        *("+task.x=interval(0,1)", "+task.cpus=1", f"task.cpus=choice({','.join(needs)})"),
+        "hydra/sweeper/sampler=random",
+        *("hydra/launcher=ray", f"hydra.launcher.address={cluster.address}"),
+        "resources_per_trial.cpus=${task.cpus}",
+    )
+    assert run.status == 0, run.stdout + run.stderr
+    assert run.trials("state") == [("COMPLETE",)] * 10
+    # those that waited for resources were not overtaken by all that came later
+    lines = [line for line in run.stdout.splitlines() if " started on " in line]
+    assert len(lines) == 10
+    assert [line.split()[1][:4] for line in lines].index("0002") < 9
+
+
 def test_a_node_that_is_lost_sends_its_trial_elsewhere_and_it_goes_on_there(folder: Path, cluster: Any) -> None:
     joined = (f"hydra.launcher.address={cluster.address}", "hydra.launcher.resources={far:1}")
     with (
