@@ -32,8 +32,8 @@ class Slots:
 
     @property
     def asked(self) -> dict[Any, RemoteSlot]:
-        """Those with a trial of which a call is under way, by the call: nobody waits for another one."""
-        return {slot.asked: slot for slot, _ in self.busy if slot.asked is not None}
+        """Those of which a call is under way, by the call, while there is a trial to be waited for."""
+        return {slot.asked: slot for slot in self._slots if slot.asked is not None} if self.busy else {}
 
     def of(self, number: int) -> tuple[RemoteSlot, Trial] | None:
         """The slot of a trial."""
@@ -66,10 +66,9 @@ class Slots:
         for slot in waiting:
             idle = next((each for each in self._idle if each.is_ready and each.kind == slot.kind), None)
             if idle is not None:
-                idle.trial = slot.trial
-                # it may be there in a moment, and would hold what others wait for
-                self.drop(slot)
-        if any(slot in self._slots for slot in waiting):
+                # the other one is there for the next trial, or gives up what it gets
+                idle.trial, slot.trial = slot.trial, None
+        if any(slot.trial is not None for slot in waiting):
             for each in self._idle:
                 if each.is_ready:
                     self.drop(each)
