@@ -58,11 +58,12 @@ class Slots:
         return True
 
     def hand_over(self) -> None:
-        """Let trials whose slots wait for resources begin in those that have become idle.
+        """Let trials whose slots wait for resources begin in those that have become idle, the earliest first.
 
         Those would wait for ever for what an idle one holds; one of another kind is ended for them.
         """
-        waiting = [slot for slot, _ in self.busy if not slot.is_ready]
+        by_age = sorted(self.busy, key=lambda slot_and_trial: slot_and_trial[1].job.number)
+        waiting = [slot for slot, _ in by_age if not slot.is_ready]
         for slot in waiting:
             idle = next((each for each in self._idle if each.is_ready and each.kind == slot.kind), None)
             if idle is not None:

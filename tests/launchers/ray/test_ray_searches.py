@@ -76,10 +76,11 @@ def test_more_trials_at_a_time_than_fit_take_their_turns(
     )
     assert run.status == 0, run.stdout + run.stderr
     assert run.trials("state") == [("COMPLETE",)] * 10
-    # those that waited for resources were not overtaken by all that came later
-    lines = [line for line in run.stdout.splitlines() if " started on " in line]
-    assert len(lines) == 10
-    assert [line.split()[1][:4] for line in lines].index("0002") < 9
+    started = [int(line.split()[1][:4]) for line in run.stdout.splitlines() if " started on " in line]
+    assert sorted(started) == list(range(10))
+    if len(needs) == 1:
+        # those that wait for resources are not overtaken by what comes later; two that begin at once may swap
+        assert all(abs(place - number) <= 2 for place, number in enumerate(started)), started
 
 
 def test_a_node_that_is_lost_sends_its_trial_elsewhere_and_it_goes_on_there(folder: Path, cluster: Any) -> None:

@@ -28,7 +28,8 @@ class TestRayStream(IsolatedStreamContract):
     def test_trials_one_after_the_other_share_their_worker(self, tmp_path: Path) -> None:
         with opened(self.name, tasks.return_parent, tmp_path) as launcher:
             returns = launcher.launch([[] for _ in range(6)], initial_job_idx=0)
-        assert len({returned.return_value for returned in returns}) == launcher.capacity
+        # fewer where one slot has ended them all before the next one was there
+        assert len({returned.return_value for returned in returns}) <= launcher.capacity
 
     def test_trials_one_after_the_other_share_their_process_where_that_is_wanted(self, tmp_path: Path) -> None:
         pids = {}
@@ -38,4 +39,4 @@ class TestRayStream(IsolatedStreamContract):
                 returns = launcher.launch([[] for _ in range(6)], initial_job_idx=0)
             pids[allowed] = {returned.return_value for returned in returns}
         assert len(pids["1"]) == 6
-        assert len(pids["null"]) == launcher.capacity
+        assert len(pids["null"]) <= launcher.capacity
