@@ -235,6 +235,7 @@ class LocalStream:
                 if not self._pool.wants_results:
                     # its slot is free when its process is gone; the scheduler can think of the next one meanwhile
                     trial.tell()
+                    self._next_hurry = min(self._next_hurry, trial.next_step_at)
                     self._events.append(frame)
             else:
                 self._events.append(frame)

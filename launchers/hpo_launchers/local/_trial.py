@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import time
@@ -14,8 +15,12 @@ from hpo_launchers.local._channel import Returned
 from hpo_launchers.local._pool import TrialProcess
 from hpo_launchers.worker.loaded import unpickled
 
+log = logging.getLogger(__name__)
+
 # a trial whose end is told may still flush what it has; one that hangs then would hold its slot for ever
 _LEAVE_TIMEOUT_S = 60.0
+# until somebody who waits for the slot wants to know why
+_REMARK_S = 5.0
 # of a trial that is ended by force: for its stack, and for what it does when it is asked to terminate
 _DUMP_S = 0.2
 _TERMINATE_S = 2.0
@@ -31,6 +36,7 @@ class RunningTrial:
     returned: Returned | None = None
     # whether the scheduler knows of its end, and until when its process has to be gone then
     is_told: bool = False
+    remark_at: float = math.inf
     leave_by: float = math.inf
     # what it ends as when it is ended by force: reason and state
     killed_as: tuple[str, State] | None = None
@@ -47,15 +53,24 @@ class RunningTrial:
 
     def tell(self) -> None:
         """Its end is told; what it still does it has to do within a minute."""
-        self.is_told, self.leave_by = True, time.monotonic() + _LEAVE_TIMEOUT_S
+        now = time.monotonic()
+        self.is_told, self.remark_at, self.leave_by = True, now + _REMARK_S, now + _LEAVE_TIMEOUT_S
 
     @property
     def next_step_at(self) -> float:
         """When `hurry` has something to do."""
-        return min(self.terminate_at, self.kill_at, self.leave_by)
+        return min(self.terminate_at, self.kill_at, self.remark_at, self.leave_by)
 
     def hurry(self, now: float) -> None:
         """Take the next step against one that does not leave."""
+        if now >= self.remark_at:
+            self.remark_at = math.inf
+            log.warning(
+                "WARNING: trial %d has ended, but its process has not, and no other takes its place until then: "
+                "a thread of it that is no daemon may still run; it is killed %g s after the trial's end",
+                self.number,
+                _LEAVE_TIMEOUT_S,
+            )
         if now >= min(self.kill_at, self.leave_by):
             self.terminate_at = self.kill_at = self.leave_by = math.inf
             self.process.kill()

@@ -68,7 +68,12 @@ class Submission:
         if said is None or "limit" in said.lower():
             # limits on how many jobs there may be are not for ever
             return None
-        asked = {**self._named(), "time": self.options["time"], **self._resources(need)}
+        asked = {
+            **self._named(),
+            "time": self.options["time"],
+            **self._resources(need),
+            **self.options["additional_parameters"],
+        }
         told = ", ".join(f"{key}={value}" for key, value in asked.items() if value is not None)
         asked_by = f". They ask for {told}, by resources_per_trial and hydra.launcher" if told else ""
         return f"Slurm does not take the jobs of hydra/launcher=slurm: {said}{asked_by}"

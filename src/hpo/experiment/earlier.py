@@ -26,7 +26,9 @@ from hpo.stores import KEYS, shown
 
 # what is of one launch, or filled in by it
 _OF_A_LAUNCH = ("resume", "dry_run", "experiment_dir", "experiment_id", "config_hash", "run_task", "verbose")
-_LAUNCHER = "hydra/launcher="
+_LAUNCHER = "hydra/launcher"
+_OF_A_LAUNCHER = "hydra.launcher."
+_CONFIGURED = "as configured"
 _OF_THE_DATA = ("data_source", "data_digest")
 
 
@@ -51,12 +53,22 @@ class Earlier:
         return ""
 
     @property
-    def launcher(self) -> str:
-        """The launcher that its command line has named, the last time that it ran."""
+    def launcher(self) -> dict[str, str]:
+        """The launcher and its options as its command line has named them, the last time that it ran."""
         with suppress(sqlite3.Error, ValueError), closing(reading(self.paths.state_db)) as connection:
             row = connection.execute("SELECT arguments FROM experiments").fetchone()
             return named_launcher(json.loads(row[0]) if row is not None and row[0] else ())
-        return named_launcher(())
+        return {}
+
+    def changes_of_launcher(self, arguments: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """What `arguments` name otherwise: key -> (as it was, as it is); only the launcher, if that is another."""
+        before, now = self.launcher, named_launcher(arguments)
+        changed = {
+            key: (before.get(key, _CONFIGURED), now.get(key, _CONFIGURED))
+            for key in {**before, **now}
+            if before.get(key) != now.get(key)
+        }
+        return {_LAUNCHER: changed[_LAUNCHER]} if _LAUNCHER in changed else changed
 
     def changes(self, config: DictConfig) -> dict[str, tuple[Any, Any]]:
         """What `config` has otherwise: dotted key -> (as it was, as it is)."""
@@ -69,10 +81,10 @@ class Earlier:
         return {key: (before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)}
 
 
-def named_launcher(arguments: Iterable[str]) -> str:
-    """The last launcher that is named; where there is none the configuration has it."""
-    named = [text.removeprefix(_LAUNCHER) for text in arguments if text.startswith(_LAUNCHER)]
-    return named[-1] if named else "as configured"
+def named_launcher(arguments: Iterable[str]) -> dict[str, str]:
+    """The launcher and its options by their keys, where they are named; the configuration has the others."""
+    pairs = (text.lstrip("+").partition("=") for text in arguments)
+    return {key: value for key, _, value in pairs if key == _LAUNCHER or key.startswith(_OF_A_LAUNCHER)}
 
 
 def find_earlier(config: DictConfig) -> Earlier | None:

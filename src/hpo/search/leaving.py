@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Set
 
 from hpo import interrupts
+from hpo.counted import counted
 from hpo.errors import ClusterError, DeviceError, DiskError, HpoError, MisfitError
 from hpo.interrupts import Stopped
 from hpo.records import Ended, Event, Obstacle, Stop
@@ -46,8 +47,7 @@ class Leaving:
         """
         number = interrupts.requested()
         if number is not None and self._have_left(
-            f"{signal.Signals(number).name}: the search stops; {len(self._running)} running trials keep a "
-            "checkpoint and wait to be continued (a second signal ends them at once)"
+            f"{signal.Signals(number).name}: the search stops; {self._spelled_running()}"
         ):
             raise Stopped(number)
         if self._error is not None and self._have_left("no other trial starts, and those that run are to leave"):
@@ -77,10 +77,17 @@ class Leaving:
         is_late = bool(self._running) and time.monotonic() >= self._leave_by
         if is_late:
             self._say(
-                f"{len(self._running)} trials have not left after {_LEAVE_S:g} s and are ended; they go on from "
-                "the checkpoints that they have"
+                f"not left after {_LEAVE_S:g} s, and ended: {counted(len(self._running), 'trial')}; what has a "
+                "checkpoint goes on from there"
             )
         return is_late or not self._running
+
+    def _spelled_running(self) -> str:
+        num = len(self._running)
+        if num == 0:
+            return "no trial runs"
+        keep = "keeps a checkpoint and waits" if num == 1 else "keep a checkpoint and wait"
+        return f"{counted(num, 'running trial')} {keep} to be continued (a second signal ends the search at once)"
 
 
 def _error_of(obstacle: Obstacle, reason: str) -> HpoError:

@@ -28,7 +28,6 @@ from hpo.experiment.earlier import (
     check_same_training,
     check_study,
     find_earlier,
-    named_launcher,
     spelled_change,
 )
 from hpo.experiment.experiment import Experiment
@@ -103,7 +102,8 @@ def sweep(
             if isinstance(launcher, Following):
                 launcher.check_left(earlier.paths.root)
         preflight(config, context.config_loader, launcher, space, source)
-        launchers = _launchers(earlier, config)
+        # before the experiment writes down how it is started now
+        changes = earlier.changes_of_launcher(config.hydra.overrides.hydra) if earlier is not None else {}
         garbage.collect()
         with opened(config, source, earlier, _capacity_of(launcher)) as experiment:
             stream = (
@@ -111,18 +111,12 @@ def sweep(
                 if isinstance(launcher, Stream)
                 else BatchStream(launcher, config.concurrent_trials, experiment)
             )
-            if len(launchers) > 1:
-                experiment.say(f"changed: {spelled_change('hydra/launcher', *launchers)}")
+            for key, change in changes.items():
+                experiment.say(f"changed: {spelled_change(key, *change)}")
             # before the experiment is: trials that still run are part of it
             with _closing(stream):
                 _run(config, method, stream, experiment)
     finish(experiment, None if method.planned.is_all else method.planned.total_trials)
-
-
-def _launchers(earlier: Earlier | None, config: DictConfig) -> tuple[str, ...]:
-    """The launcher that the experiment had before and the one that it has now; one where they are the same."""
-    now = named_launcher(config.hydra.overrides.hydra)
-    return tuple(dict.fromkeys((earlier.launcher, now))) if earlier is not None else (now,)
 
 
 def _run(config: DictConfig, method: Method, stream: Stream, experiment: Experiment) -> None:

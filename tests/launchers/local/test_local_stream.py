@@ -94,6 +94,23 @@ def test_a_trial_has_ended_when_what_it_left_behind_is_gone(tmp_path: Path) -> N
         assert not psutil.pid_exists(returned.return_value)
 
 
+def test_a_trial_that_has_ended_and_does_not_leave_its_place_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hpo_launchers.local._trial._REMARK_S", 0.01)
+    task = tasks.end_and_wait_then_say_whether_stopped
+    with opened("local", task, tmp_path, "hydra.launcher.concurrency=1") as launcher:
+        launcher.submit(TrialSpec(0))
+        the_end(launcher)
+        launcher.submit(TrialSpec(1))
+        while not caplog.messages:
+            assert waited(launcher, 0.1) == []
+        launcher.stop(0, Stop.LEAVE)
+        assert the_end(launcher).number == 1
+    (said,) = caplog.messages
+    assert said.startswith("WARNING: trial 0 has ended, but its process has not")
+
+
 def test_close_kills_what_does_not_terminate(tmp_path: Path) -> None:
     with opened("local", tasks.ignore_termination, tmp_path, "hydra.launcher.stop_timeout_s=0.2") as launcher:
         launcher.submit(TrialSpec(0))

@@ -44,6 +44,10 @@ SEARCH = (
         (["hydra.launcher.time=0"], "time=0 is no time"),
         (["hydra.launcher.time='1:x'"], "time=1:x is no time"),
         (["+hydra.launcher.additional_parameters.nonsense=1"], "unrecognized option"),
+        (
+            ["+hydra.launcher.additional_parameters.reservation=gone"],
+            "requested reservation is invalid. They ask for reservation=gone, by",
+        ),
         (["hydra.launcher.additional_parameters={nonsense: 1}"], "unrecognized option"),
         (["hydra.launcher.additional_parameters=nonsense"], "additional_parameters=nonsense must be a mapping"),
         (["hydra.launcher.trials_per_job=0"], "trials_per_job=0 must be above 0"),
