@@ -54,6 +54,12 @@ def test_a_process_runs_as_many_trials_as_it_may(tmp_path: Path, allowed: str, e
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == expected
 
 
+def test_so_does_a_process_that_was_not_forked(tmp_path: Path) -> None:
+    spawned = ("hydra.launcher.start_method=spawn", "hydra.launcher.trials_per_process=2")
+    pids = returned(tmp_path, tasks.return_pid, 3, *spawned)
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [2, 1]
+
+
 def test_processes_are_kept_when_nobody_wants_what_a_job_returns(tmp_path: Path) -> None:
     with opened("local", tasks.return_pid, tmp_path, ONE_AT_A_TIME, ANY) as launcher:
         for number in range(3):

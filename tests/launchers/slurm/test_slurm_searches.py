@@ -152,12 +152,15 @@ def test_a_job_that_must_not_be_requeued_is_followed_by_another(folder: Path, cl
     assert_whole(the_paths(folder), num_attempts=2)
 
 
-def test_one_job_runs_several_trials(folder: Path, cluster: Cluster) -> None:
+@pytest.mark.parametrize(("allowed", "num_processes"), [("1", 8), ("null", 2)])
+def test_one_job_runs_several_trials(folder: Path, cluster: Cluster, allowed: str, num_processes: int) -> None:
     go_on(folder)
-    run = run_hpo(folder, *SEARCH, "total_trials=8", "concurrent_trials=1", "hydra.launcher.trials_per_job=4")
+    options = ("hydra.launcher.trials_per_job=4", f"hydra.launcher.trials_per_process={allowed}")
+    run = run_hpo(folder, *SEARCH, "total_trials=8", "concurrent_trials=1", *options)
 
     assert run.status == 0, run.stderr
     assert_whole(run.paths, num_attempts=1)
+    assert len(set(trials(run.paths, "pid"))) == num_processes
     assert len(list(run.paths.slurm.root.glob("*_log.err"))) == 2
     assert not cluster.jobs()
 
