@@ -61,14 +61,18 @@ class Earlier:
         return {}
 
     def changes_of_launcher(self, arguments: Iterable[str]) -> dict[str, tuple[str, str]]:
-        """What `arguments` name otherwise: key -> (as it was, as it is); only the launcher, if that is another."""
+        """What `arguments` name otherwise: key -> (as it was, as it is).
+
+        Options are those of one launcher: none is told of where the launcher is surely another.
+        """
         before, now = self.launcher, named_launcher(arguments)
         changed = {
             key: (before.get(key, _CONFIGURED), now.get(key, _CONFIGURED))
             for key in {**before, **now}
             if before.get(key) != now.get(key)
         }
-        return {_LAUNCHER: changed[_LAUNCHER]} if _LAUNCHER in changed else changed
+        is_another = _LAUNCHER in before and _LAUNCHER in now and _LAUNCHER in changed
+        return {_LAUNCHER: changed[_LAUNCHER]} if is_another else changed
 
     def changes(self, config: DictConfig) -> dict[str, tuple[Any, Any]]:
         """What `config` has otherwise: dotted key -> (as it was, as it is)."""

@@ -46,7 +46,7 @@ SEARCH = (
         (["+hydra.launcher.additional_parameters.nonsense=1"], "unrecognized option"),
         (
             ["+hydra.launcher.additional_parameters.reservation=gone"],
-            "requested reservation is invalid. They ask for reservation=gone, by",
+            "Requested reservation is invalid. They ask for reservation=gone, by",
         ),
         (["hydra.launcher.additional_parameters={nonsense: 1}"], "unrecognized option"),
         (["hydra.launcher.additional_parameters=nonsense"], "additional_parameters=nonsense must be a mapping"),
