@@ -67,7 +67,7 @@ class RunningTrial:
             self.remark_at = math.inf
             log.warning(
                 "WARNING: trial %d has ended, but its process has not, and no other takes its place until then: "
-                "a thread of it that is no daemon may still run; it is killed %g s after the trial's end",
+                "its train.log names the threads that still run; it is killed %g s after the trial's end",
                 self.number,
                 _LEAVE_TIMEOUT_S,
             )

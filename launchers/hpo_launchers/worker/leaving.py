@@ -9,10 +9,17 @@ import os
 import sys
 import threading
 
+# until those who wonder why a process stays are told
+_REMARK_S = 4.0
+
 
 def leave() -> None:
     """What the interpreter does at its end, but for taking every module apart."""
     with contextlib.suppress(Exception):
+        if _that_hold():
+            remark = threading.Timer(_REMARK_S, _name_those_that_hold)
+            remark.daemon = True
+            remark.start()
         # waits for threads that are no daemons; the interpreter's own, and so without a type
         threading._shutdown()  # type: ignore[attr-defined]
     with contextlib.suppress(Exception):
@@ -29,8 +36,7 @@ def comes_to_rest() -> bool:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
     _flush()
-    here = threading.current_thread()
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not here):
+    if _that_hold():
         return False
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
@@ -38,6 +44,18 @@ def comes_to_rest() -> bool:
     except ChildProcessError:
         return True
     return False
+
+
+def _that_hold() -> list[threading.Thread]:
+    """The threads for whose end the interpreter waits."""
+    mine = (threading.current_thread(), threading.main_thread())
+    return [thread for thread in threading.enumerate() if not thread.daemon and thread not in mine]
+
+
+def _name_those_that_hold() -> None:
+    names = ", ".join(thread.name for thread in _that_hold())
+    if names:
+        print(f"the trial's process waits for threads that are no daemons: {names}", file=sys.stderr, flush=True)
 
 
 def _flush() -> None:
