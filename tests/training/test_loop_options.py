@@ -164,12 +164,20 @@ def test_a_compiled_model_trains_to_the_same_and_keeps_its_names(make_trial):
     assert torch.allclose(weights(plain), weights(compiled), atol=1e-5)
 
 
-def test_deterministic_algorithms_are_asked_for(make_trial):
-    try:
-        trained(make_trial, "deterministic=true", **LINE)
-        assert torch.are_deterministic_algorithms_enabled()
-    finally:
-        torch.use_deterministic_algorithms(False)
+def test_deterministic_algorithms_are_asked_for_and_no_more_after_the_training(make_trial, monkeypatch):
+    asked = []
+    forward = Linear.forward
+
+    def note(model, inputs):
+        asked.append(torch.are_deterministic_algorithms_enabled())
+        return forward(model, inputs)
+
+    monkeypatch.setattr(Linear, "forward", note)
+    for wanted in ("true", "false"):
+        trained(make_trial, f"deterministic={wanted}", **LINE)
+        assert {*asked} == {wanted == "true"}
+        asked.clear()
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 # --- evaluation ---

@@ -16,7 +16,7 @@ from hpo.training.evaluate import evaluate
 from hpo.training.plan import Plan
 from hpo.training.ranks import of_the_first, rank_and_size
 from hpo.training.seeding import set_rng_state
-from hpo.training.setup import Setup, set_up
+from hpo.training.setup import Setup, deterministic_algorithms, set_up
 from hpo.training.state import Progress, collect, put_back
 from hpo.training.step import Batch
 from hpo.training.stopping import Stopping, state_of_diverged
@@ -33,6 +33,11 @@ def train(trial: Trial) -> Finish | dict[str, float]:
     interrupted. Raises ObjectiveError, after it has been reported, when an evaluation lacks an objective, and
     MisfitError for a checkpoint of another training.
     """
+    with deterministic_algorithms(trial.config.deterministic):
+        return _train(trial)
+
+
+def _train(trial: Trial) -> Finish | dict[str, float]:
     config = trial.config
     state = trial.restore()
     setup = set_up(config, is_continued=state is not None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,13 +115,23 @@ def set_up(config: DictConfig, *, is_continued: bool = False) -> Setup:
 
 
 def prepare_torch(config: DictConfig) -> torch.device:
-    """Seed every generator, ask for deterministic algorithms where that is wanted, and choose the device."""
+    """Seed every generator, and choose the device."""
     seed_everything(config.random_seed)
-    if config.deterministic:
+    return choose_device(config.device)
+
+
+@contextmanager
+def deterministic_algorithms(is_wanted: bool) -> Iterator[None]:
+    """Ask torch for them where that is wanted; other trials of this process find what was asked for before."""
+    before = torch.get_deterministic_debug_mode()
+    if is_wanted:
         # what cuBLAS needs for it, and reads when it starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-    return choose_device(config.device)
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
 
 
 def load(config: DictConfig) -> Splits:

@@ -10,7 +10,7 @@ from hpo.errors import TrialError
 from hpo.training.evaluate import evaluate
 from hpo.training.nodes import build_metrics
 from hpo.training.running import Running
-from hpo.training.setup import build_model, build_step, eval_batches, load, prepare_torch
+from hpo.training.setup import build_model, build_step, deterministic_algorithms, eval_batches, load, prepare_torch
 from hpo.trial.protocol import Trial
 
 logger = logging.getLogger("hpo.train")
@@ -34,6 +34,9 @@ def test(trial: Trial) -> dict[str, float]:
     state = torch.load(checkpoints[-1], map_location=device)
     model.load_state_dict(state.get("ema") or state["model"])
     batches = eval_batches(splits.test, config, device)
-    metrics = evaluate(build_step(config, model, device), model, batches, Running(build_metrics(config, device)))
+    with deterministic_algorithms(config.deterministic):
+        metrics = evaluate(
+            build_step(config, model, device), model, batches, Running(build_metrics(config, device))
+        )
     logger.info("tested %s on %d samples held back", checkpoints[-1].name, batches.num_samples)
     return {f"test_{name}": value for name, value in metrics.items()}
