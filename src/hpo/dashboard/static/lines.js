@@ -24,7 +24,7 @@ export function history(host, data, options) {
   const steps = data.best.map(([number, value], index) => `${index ? `H${x(number)}V` : `M${x(number)},`}${y(value)}`).join("");
   if (steps) body.append(svg("path", { class: "best", d: steps }));
   host.append(root);
-  host.append(legend([["best", "best so far"], ["complete", "complete"], ["pruned", "pruned or failed ×"]], told(data)));
+  host.append(legend([["best", "best so far"], ["complete", "complete"], ["pruned", "pruned or failed"]], told(data)));
   inspect(host, root, inspected);
   return undefined;
 }
