@@ -24,7 +24,7 @@ from hpo_launchers.slurm._stream import SlurmStream
 from hpo_launchers.slurm._submission import Submission
 from hpo_launchers.worker.composing import Needless
 from hpo_launchers.worker.options import plain
-from hpo_launchers.worker.surroundings import surroundings_of
+from hpo_launchers.worker.surroundings import secrets_of, surroundings_of
 
 _CONCURRENCY = 64
 _POSITIVE = (
@@ -54,7 +54,7 @@ def open_stream(
         ) from error
     options = _plain(given)
     check_commands()
-    submission = Submission(options)
+    submission = Submission(options, secrets_of(config))
     submission.check()
     composer = Composer(context.config_loader, config)
     modules = modules_for(config)

@@ -25,9 +25,10 @@ _OPTIONS = ("partition", "account", "qos", "constraint", "gres")
 
 @dataclass(frozen=True)
 class Submission:
-    """`options` are those of SlurmLauncherConf."""
+    """`options` are those of SlurmLauncherConf, `secrets` variables that neither jobs nor Slurm are to have."""
 
     options: Mapping[str, Any]
+    secrets: Sequence[str] = ()
 
     def check(self) -> None:
         """Raises ConfigError for what sbatch would not understand."""
@@ -87,7 +88,7 @@ class Submission:
         executor = self._executor(paths.root, need, name)
         for start in range(0, len(keys), _MAX_ARRAY):
             some = [SlurmJob(str(paths.root), key) for key in keys[start : start + _MAX_ARRAY]]
-            with _explaining(), _without_a_job_around():
+            with _explaining(), self._environment():
                 if len(some) == 1:
                     jobs = [executor.submit(some[0])]
                 else:
@@ -95,6 +96,20 @@ class Submission:
                         jobs = [executor.submit(each) for each in some]
             job_ids += [job.job_id for job in jobs]
         return job_ids
+
+    @contextlib.contextmanager
+    def _environment(self) -> Iterator[None]:
+        """What sbatch hands on to the job.
+
+        Where the scheduler is a job itself, what describes that one is not for those that it submits.
+        """
+        from submitit.helpers import clean_env
+
+        conf = os.environ.get("SLURM_CONF")
+        with clean_env(self.secrets):
+            if conf is not None:  # it tells where the cluster is
+                os.environ["SLURM_CONF"] = conf
+            yield
 
     def _executor(self, folder: Path, need: Need, name: str) -> Any:
         from submitit import SlurmExecutor
@@ -156,18 +171,6 @@ def _explaining() -> Iterator[None]:
     except (FailedJobError, FailedSubmissionError) as error:
         said = [line for line in str(error).splitlines() if "error:" in line]
         raise SlurmError((said or str(error).splitlines() or ["sbatch failed"])[-1].strip()) from error
-
-
-@contextlib.contextmanager
-def _without_a_job_around() -> Iterator[None]:
-    """Where the scheduler is a job itself, what describes that one is not for those that it submits."""
-    from submitit.helpers import clean_env
-
-    conf = os.environ.get("SLURM_CONF")
-    with clean_env():
-        if conf is not None:  # it tells where the cluster is
-            os.environ["SLURM_CONF"] = conf
-        yield
 
 
 def job_and_key(path: Path) -> tuple[str, str] | None:

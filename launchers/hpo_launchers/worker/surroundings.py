@@ -35,6 +35,20 @@ class Surroundings:
     wants_result: bool
 
 
+def secrets_of(config: DictConfig) -> tuple[str, ...]:
+    """The variables of the environment that tell how the databases are entered; no trial and no file has them."""
+    urls = _urls_of(config)
+    return (*SECRET_VARIABLES, *variables(urls)) if urls else ()
+
+
+def _urls_of(config: DictConfig) -> list[str]:
+    """Those of the databases, as they are written."""
+    if not execution.is_run_config(config):
+        return []
+    written: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, list(KEYS)), resolve=False)
+    return [str(url) for url in written.values() if url is not None]
+
+
 def surroundings_of(
     context: HydraContext, task_function: TaskFunction, config: DictConfig, *, wants_result: bool
 ) -> bytes:
@@ -43,13 +57,11 @@ def surroundings_of(
     if execution.is_run_config(config):
         # set by hpo's command for itself
         environment.pop(_FULL_ERROR, None)
-        written: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, list(KEYS)), resolve=False)
-        urls = [str(url) for url in written.values() if url is not None]
         # a trial has nothing to do with the databases, and these words may be written to a shared file
-        for name in SECRET_VARIABLES if urls else ():
+        for name in secrets_of(config):
             environment.pop(name, None)
         # what Hydra notes of the command line names them, and is resolved
-        environment |= dict.fromkeys(variables(urls), "")
+        environment |= dict.fromkeys(variables(_urls_of(config)), "")
     job = (
         task_function,
         context.callbacks,

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import run_hpo
-from tests.e2e.test_resume import python, running, the_paths, trials, wait_for
+from tests.e2e.test_resume import python, running, the_paths, trials, wait_for, wait_until
 from tests.launchers import waiting_searches
 from tests.launchers.search_contract import SearchContract
 from tests.launchers.slurm.cluster import Cluster
 from tests.launchers.waiting_searches import CODE, assert_whole, go_on, wait_for_reports
+from tests.postgresql import PASSWORD
 from tests.projects import make_project
 
 pytestmark = pytest.mark.slow
@@ -150,6 +151,36 @@ def test_a_job_that_must_not_be_requeued_is_followed_by_another(folder: Path, cl
     assert process.returncode == 0, said
 
     assert_whole(the_paths(folder), num_attempts=2)
+
+
+def test_the_password_of_a_database_reaches_no_job_and_no_file_of_slurm(
+    tmp_path: Path, cluster: Cluster, database: str
+) -> None:
+    code = """
+import os
+import time
+from pathlib import Path
+
+def run(trial, x):
+    others = [Path(f"/proc/{pid}/environ").read_text() for pid in ("self", os.getppid())]
+    Path("found.part").write_text("".join(map(str, [os.environ, *others])))
+    os.rename("found.part", "found.txt")
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return {"score": x}
+"""
+    make_project(tmp_path, code)
+    databases = (f"state_db={database}", f"study_db={database}")
+    with running(tmp_path, *SEARCH, *databases, "total_trials=1", "concurrent_trials=1") as process:
+        wait_for(process, "started on")
+        wait_until(process, (tmp_path / "found.txt").exists)
+        told = [path for path in cluster.folder.rglob("*") if path.is_file()]
+        assert any(path.name == "environment" for path in told)
+        assert not [path for path in told if PASSWORD.encode() in path.read_bytes()]
+        (tmp_path / "go").touch()
+        said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, said
+    assert PASSWORD not in (tmp_path / "found.txt").read_text()
 
 
 @pytest.mark.parametrize(("allowed", "num_processes"), [("1", 8), ("null", 2)])
