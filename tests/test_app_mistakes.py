@@ -47,6 +47,8 @@ SEARCH = (
             "+experment: there is no such key and no such group; the nearest are: experiment",
         ),
         (["+total_trial=3"], "the nearest are: total_trials"),
+        (["+resources_per_trial.cpu=1"], "the nearest are: resources_per_trial.cpus"),
+        (["+checkpoint_every.epoch=1"], "+checkpoint_every.epoch: there is no such key"),
         (["random_seed=5000000000"], "random_seed=5000000000 must be at most 4294967295"),
         (["total_trials=2,3"], "total_trials is of the whole experiment, not of a trial"),
         (["task.x=tag(lgo,interval(1,2))"], "has the tag lgo, which is not known; there is: log"),

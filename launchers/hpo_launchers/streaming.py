@@ -27,6 +27,15 @@ class StreamingLauncher(Launcher):
     _stream: Any
     _driver: Driver
 
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+
+    def check_options(self, name: str, schema: type) -> None:
+        """Raise ConfigError for an option that a plus has added, and `hydra/launcher=name` does not have."""
+        from hpo_launchers.worker.options import check_known
+
+        check_known(name, self._options, schema)
+
     def set_stream(self, stream: Any, context: HydraContext, config: DictConfig) -> None:
         from hpo_launchers.driven import Driver
 
@@ -65,9 +74,6 @@ class StreamingLauncher(Launcher):
 
 class RemoteLauncher(StreamingLauncher):
     """One whose trials run in other processes: these are told what a job needs of this one, and it is Placing."""
-
-    def __init__(self, **options: Any) -> None:
-        self._options = options
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         self._stream.renew(wants_results=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -39,6 +40,20 @@ def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def all_keys(config: DictConfig) -> list[str]:
     """Every key of a run configuration, nodes and leaves."""
     return list(_keys(OmegaConf.to_container(config, resolve=False)))
+
+
+def unknown(config: Mapping[Any, Any], schema: Any) -> Iterator[tuple[str, list[str]]]:
+    """Each key that `schema`, a dataclass, does not have, with those that there are in its place.
+
+    A plus adds it, to what the schema describes and to the dataclasses below; nobody reads it.
+    """
+    kinds = {item.name: item.default_factory for item in fields(schema)}
+    for key in map(str, config):
+        if key not in kinds:
+            yield key, list(kinds)
+        elif is_dataclass(kinds[key]) and OmegaConf.is_dict(config[key]):
+            for name, known in unknown(config[key], kinds[key]):
+                yield f"{key}.{name}", [f"{key}.{each}" for each in known]
 
 
 def nearest(key: str, known: Iterable[str]) -> str:

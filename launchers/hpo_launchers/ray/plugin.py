@@ -8,7 +8,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hpo.search.stream import Stream
-from hpo_launchers.ray import config as config
+from hpo_launchers.ray.config import RayLauncherConf
 from hpo_launchers.streaming import RemoteLauncher
 
 
@@ -18,6 +18,7 @@ class RayLauncher(RemoteLauncher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hpo_launchers.ray._core import open_stream
 
+        self.check_options("ray", RayLauncherConf)
         stream = open_stream(self, hydra_context, task_function, config, self._options)
         self.set_stream(stream, hydra_context, config)
 

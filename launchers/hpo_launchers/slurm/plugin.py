@@ -9,7 +9,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from hpo.search.stream import Stream
-from hpo_launchers.slurm import config as config
+from hpo_launchers.slurm.config import SlurmLauncherConf
 from hpo_launchers.streaming import RemoteLauncher
 
 
@@ -19,6 +19,7 @@ class SlurmLauncher(RemoteLauncher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hpo_launchers.slurm._core import open_stream
 
+        self.check_options("slurm", SlurmLauncherConf)
         stream = open_stream(self, hydra_context, task_function, config, self._options)
         self.set_stream(stream, hydra_context, config)
 

@@ -5,9 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from hpo.errors import ConfigError
+from hpo.keys import nearest, unknown
+
+
+def check_known(name: str, given: Mapping[str, Any], schema: type) -> None:
+    """Raise ConfigError for an option that `schema`, the dataclass of `hydra/launcher=name`, does not have."""
+    for key, known in unknown(given, schema):
+        options = [f"hydra.launcher.{each}" for each in known if each != "_target_"]
+        asked, of_others = f"hydra.launcher.{key}", [each for each in _launchers_with(key) if each != name]
+        hint = f"; it is one of hydra/launcher={', '.join(of_others)}" if of_others else nearest(asked, options)
+        raise ConfigError(
+            f"{asked}: hydra/launcher={name} has no such option{hint}. "
+            + (f"There are {', '.join(options)}" if options else "It has none")
+        )
+
+
+def _launchers_with(key: str) -> list[str]:
+    """The launchers of which such an option is known."""
+    nodes: Any = ConfigStore.instance().repo["hydra"]["launcher"]
+    return sorted(name.removesuffix(".yaml") for name, stored in nodes.items() if key in stored.node)
 
 
 def plain(given: Mapping[str, Any], mappings: Sequence[str]) -> dict[str, Any]:

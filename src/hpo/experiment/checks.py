@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import fields
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -13,7 +12,7 @@ from hpo.config import RunConfig
 from hpo.devices import cuda_devices
 from hpo.errors import ConfigError
 from hpo.experiment.databases import check_stores
-from hpo.keys import nearest
+from hpo.keys import nearest, unknown
 from hpo.objectives import objectives
 from hpo.resources import need_of
 from hpo.targets import check_targets
@@ -129,10 +128,9 @@ def check_budgets(config: DictConfig) -> None:
 
 
 def _check_keys(config: DictConfig) -> None:
-    """Every key at the top is one of ours: what a plus adds there nobody would read."""
-    known = [item.name for item in fields(RunConfig)]
-    for key in map(str, config):
-        if key not in known and key != "hydra":
+    """Every key that is not of a node that the user describes is one of ours: nobody would read another one."""
+    for key, known in unknown(config, RunConfig):
+        if key != "hydra":
             hint = nearest(key, [*known, "experiment"])
             raise ConfigError(f"+{key}: there is no such key and no such group{hint}")
 
