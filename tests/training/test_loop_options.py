@@ -180,6 +180,16 @@ def test_deterministic_algorithms_are_asked_for_and_no_more_after_the_training(m
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error(make_trial, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    for asked in ("resources_per_trial.gpus=0.5", "resources_per_trial.gpu_memory_mb=100"):
+        said = r"asks for a GPU, and torch .* finds none here \(CUDA_VISIBLE_DEVICES=7\); device=cpu"
+        with pytest.raises(ConfigError, match=said):
+            trained(make_trial, asked, "device=auto", **LINE)
+        trained(make_trial, asked, "device=cpu", **LINE)
+
+
 # --- evaluation ---
 
 

@@ -17,7 +17,8 @@ from hpo.search.stream import Stream
 _LEAVE_S = 6.0
 _WAIT_S = 0.25
 _MISFIT = (
-    "What waiting trials train may not change: put the code or the data back and go on, or start a new experiment"
+    "What waiting trials train may not change: put the code, the data or the options back and go on, "
+    "or start a new experiment"
 )
 
 

@@ -108,8 +108,8 @@ def _check_fixed(state: Mapping[str, Any], setup: Setup, run_config: Mapping[str
     then, now = 1 + len(state.get("ranks", ())), rank_and_size()[1]
     if then != now:
         raise MisfitError(
-            f"{name} was trained by {then} processes (processes_per_trial), and there are {now} now: "
-            "it cannot be continued so"
+            f"{name} was trained by {then} processes, and there would be {now} now: "
+            f"it goes on with processes_per_trial={then}"
         )
     then, now = state["steps_per_epoch"], setup.plan.steps_per_epoch
     if then != now:
