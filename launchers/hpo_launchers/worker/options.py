@@ -15,12 +15,12 @@ from hpo.keys import nearest, unknown
 def check_known(name: str, given: Mapping[str, Any], schema: type) -> None:
     """Raise ConfigError for an option that `schema`, the dataclass of `hydra/launcher=name`, does not have."""
     for key, known in unknown(given, schema):
-        options = [f"hydra.launcher.{each}" for each in known if each != "_target_"]
-        asked, of_others = f"hydra.launcher.{key}", [each for each in _launchers_with(key) if each != name]
-        hint = f"; it is one of hydra/launcher={', '.join(of_others)}" if of_others else nearest(asked, options)
+        options = [each for each in known if each != "_target_"]
+        of_others = [each for each in _launchers_with(key) if each != name]
+        hint = f"; it is one of hydra/launcher={', '.join(of_others)}" if of_others else nearest(key, options)
         raise ConfigError(
-            f"{asked}: hydra/launcher={name} has no such option{hint}. "
-            + (f"There are {', '.join(options)}" if options else "It has none")
+            f"hydra.launcher.{key}: hydra/launcher={name} has no such option{hint}. "
+            + (f"It has {', '.join(options)}" if options else "It has none")
         )
 
 
