@@ -197,6 +197,10 @@ def test_what_was_set_for_another_launcher_or_pruner_is_left_out_and_told(
     assert "changed: hydra/launcher: as configured -> local\n" in same.stdout
     other = python(tmp_path, "hpo.resume", str(run.paths.root), "hydra/launcher=in_process", "pruner=asha")
     assert other.returncode == 0, other.stderr
+    again = python(
+        tmp_path, "hpo.resume", str(run.paths.root), "hydra/launcher=local", "hydra.launcher.stop_timeout_s=3"
+    )
+    assert "changed: hydra.launcher.stop_timeout_s: as configured -> 3\n" in again.stdout
     told = "hydra.launcher.trials_per_process=2 pruner.n_warmup_steps=3 hydra.launcher.stop_timeout_s=2"
     assert f"left out, as set for what another option replaces: {told}\n" in other.stdout
     assert "changed: hydra/launcher: local -> in_process\n" in other.stdout

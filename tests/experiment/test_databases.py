@@ -29,7 +29,10 @@ Quadratic = Callable[..., DictConfig]
         ("postgresql://me@host/d?password=geheim", "holds a password, .*: state_db=postgresql://me@host/d"),
         ("postgresql://me@host:abc/d", "state_db=postgresql://me@host:abc/d is no URL"),
         ("postgresql://me@host/d?sslpassword=geheim", "holds a password, .*: state_db=postgresql://me@host/d"),
-        ("nosuch://me@host/d", r"state_db=nosuch://me@host/d: Can't load plugin"),
+        (
+            "nosuch://me@host/d",
+            "state_db=nosuch://me@host/d: SQLAlchemy knows no database 'nosuch'; a URL is such",
+        ),
         ("sqlite:////not/here/state.db", "cannot be opened: unable to open database file"),
     ],
 )

@@ -89,7 +89,10 @@ class LocalStream:
 
     def wait(self, hear: Hear, timeout_s: float | None = None) -> None:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        self._hurry_leavers()
+        if time.monotonic() >= self._next_hurry:
+            # the scheduler may have been elsewhere for long, and those may have left
+            self._poll(0.0)
+            self._hurry_leavers()
         self._look_if_due()
         while (self._running or self._placing) and not self._events:
             left_s = None if deadline is None else max(0.0, deadline - time.monotonic())

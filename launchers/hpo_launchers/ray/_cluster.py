@@ -50,7 +50,12 @@ class Cluster:
         self.is_own = address == _HERE and not ray.is_initialized()
         self._has_joined = not ray.is_initialized()
         if self._has_joined:
-            self._connect(address, options["init"] | _of_env(options["runtime_env"]), num_cpus)
+            try:
+                self._connect(address, options["init"] | _of_env(options["runtime_env"]), num_cpus)
+            except ConfigError as error:
+                if options["address"] or address == _HERE:
+                    raise
+                raise ConfigError(f"{error} (hydra.launcher.address is null, and RAY_ADDRESS says so)") from error
         elif options["runtime_env"]:
             raise ConfigError(
                 "hydra.launcher.runtime_env: Ray runs in this process already; give it to your ray.init"

@@ -188,7 +188,9 @@ class _Pilot:
         self._outgoing.append(Said(order.key, replace(event, result=None), result))
 
     def _why(self) -> str:
-        return f"the time of {_name()} is nearly over" if self._signal is WARNING else f"Slurm ends {_name()}"
+        return (
+            f"the time of {_name()} is nearly over" if self._signal is WARNING else f"{_name()} is ended by Slurm"
+        )
 
     def _requeue(self, job_id: str) -> bool:
         """Have Slurm put this job back into its queue, under its own number; whether it does."""

@@ -20,6 +20,8 @@ from hpo_launchers.slurm._job import SlurmJob
 
 # Slurm's own limit of an array, as it is shipped, is 1001
 _MAX_ARRAY = 1000
+# of what the commands say where there is none
+_NO_CLUSTER = ("configuration source", "configuration file", "dns_srv", "contact slurm controller")
 _OPTIONS = ("partition", "account", "qos", "constraint", "gres")
 
 
@@ -52,6 +54,12 @@ class Submission:
                 f"hydra.launcher.time={time} is {minutes:g} minutes, and {partition or 'the default partition'} "
                 f"allows {longest:g} (in YAML a time with colons needs quotes)"
             )
+        delay_s = self.options["signal_delay_s"]
+        if minutes * 60 <= delay_s:
+            raise ConfigError(
+                f"hydra.launcher.time={time} is {minutes * 60:g} s, and trials leave signal_delay_s={delay_s:g} s "
+                "before that: give more time, or a shorter hydra.launcher.signal_delay_s"
+            )
 
     def misfit(self, need: Need) -> str | None:
         """Why Slurm would never run a trial of that need; None when it would."""
@@ -59,6 +67,11 @@ class Submission:
             return (
                 f"resources_per_trial.gpus={spelled(need.gpus)}: Slurm gives whole GPUs to a job; ask for 1, or "
                 "for a share of one with hydra.launcher.gres"
+            )
+        if need.gpu_memory_mb and need.gpus is None and self.options["gres"] is None:
+            return (
+                f"resources_per_trial.gpu_memory_mb={need.gpu_memory_mb:g}: Slurm gives GPUs to a job by count; "
+                "give resources_per_trial.gpus too, or hydra.launcher.gres"
             )
         try:
             # where the script would write, which it does not
@@ -69,6 +82,11 @@ class Submission:
         if said is None or "limit" in said.lower():
             # limits on how many jobs there may be are not for ever
             return None
+        if any(words in said for words in _NO_CLUSTER):
+            return (
+                "hydra/launcher=slurm finds no Slurm cluster from here: this machine has no configuration of one, "
+                f"or its controller does not answer, as `sinfo` tells ({said})"
+            )
         asked = {
             **self._named(),
             "time": self.options["time"],

@@ -114,6 +114,10 @@ def check_url(key: str, url: str, *, is_from_environment: bool = False) -> None:
             "pip install 'hpo[postgresql]'" if parsed.get_backend_name() == _POSTGRESQL else "install its driver"
         )
         raise ConfigError(f"{told} needs {error.name}, which is not installed: {extra}") from error
+    except sa.exc.NoSuchModuleError as error:
+        raise ConfigError(
+            f"{told}: SQLAlchemy knows no database {parsed.drivername!r}; a URL is such as {_EXAMPLE}"
+        ) from error
     except sa.exc.SQLAlchemyError as error:
         raise ConfigError(f"{told}: {first_line(error)}") from error
     try:

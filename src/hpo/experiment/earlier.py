@@ -63,7 +63,7 @@ class Earlier:
     def changes_of_launcher(self, arguments: Iterable[str]) -> dict[str, tuple[str, str]]:
         """What `arguments` name otherwise: key -> (as it was, as it is).
 
-        Options are those of one launcher: none is told of where the launcher is surely another.
+        Options are those of one launcher: of another one those are told that are named now.
         """
         before, now = self.launcher, named_launcher(arguments)
         changed = {
@@ -72,7 +72,10 @@ class Earlier:
             if before.get(key) != now.get(key)
         }
         is_another = _LAUNCHER in before and _LAUNCHER in now and _LAUNCHER in changed
-        return {_LAUNCHER: changed[_LAUNCHER]} if is_another else changed
+        if not is_another:
+            return changed
+        named = {key: (_CONFIGURED, value) for key, value in now.items() if key != _LAUNCHER}
+        return {_LAUNCHER: changed[_LAUNCHER], **named}
 
     def changes(self, config: DictConfig) -> dict[str, tuple[Any, Any]]:
         """What `config` has otherwise: dotted key -> (as it was, as it is)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,10 @@ SEARCH = (
             "90 minutes, and short allows 1",
         ),
         (["hydra.launcher.time=0"], "time=0 is no time"),
+        (
+            ["hydra.launcher.time=2", "hydra.launcher.signal_delay_s=120"],
+            "time=2 is 120 s, and trials leave signal_delay_s=120 s before that",
+        ),
         (["hydra.launcher.time='1:x'"], "time=1:x is no time"),
         (["+hydra.launcher.additional_parameters.nonsense=1"], "unrecognized option"),
         (
@@ -64,6 +69,18 @@ def test_what_slurm_would_not_take_is_an_error_before_anything_starts(
     ):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_without_a_cluster_the_message_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    if shutil.which("sbatch") is None or Path("/etc/slurm/slurm.conf").exists():
+        pytest.skip("no sbatch here, or one that knows a cluster")
+    monkeypatch.delenv("SLURM_CONF", raising=False)
+    with (
+        pytest.raises(ConfigError, match="finds no Slurm cluster from here: this machine has no configuration"),
+        opened("slurm", tasks.return_number, tmp_path),
+    ):
+        pass
 
 
 def test_without_the_commands_of_slurm_the_message_names_them(
