@@ -150,7 +150,10 @@ def _copied(paths: ExperimentPaths, move: _Move) -> str:
                     raise ExperimentError(f"the copy in {shown(move.target)} is not what {shown(move.source)} has")
         except sa.exc.SQLAlchemyError as error:
             told = str(getattr(error, "orig", None) or error).partition("\n")[0]
-            raise ExperimentError(f"{move.key} cannot be moved to {shown(move.target)}: {shown(told)}") from error
+            raise ExperimentError(
+                f"{move.key} cannot be moved from {shown(move.source)} to {shown(move.target)}: "
+                f"{shown(told)}{databases.advice(told)}"
+            ) from error
         undo.pop_all()
     counts = ", ".join(f"{len(rows)} {table}" for table, rows in before.items() if rows)
     return f"{move.key}: {shown(move.source)} -> {shown(move.target)} ({counts or 'nothing'})"

@@ -125,6 +125,11 @@ class TrialStorage:
 
 def check_storage(url: str) -> None:
     """Raise ConfigError for what fsspec does not know, or cannot be written."""
+    if "://" not in url and not Path(url).is_absolute():
+        raise ConfigError(
+            f"hydra.launcher.storage={url} is a folder of wherever a process is: give a URL of fsspec, such as "
+            "s3://bucket/folder, or an absolute path"
+        )
     try:
         fs, root = fsspec.core.url_to_fs(url)
         if _has_folders(fs):

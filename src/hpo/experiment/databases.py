@@ -125,10 +125,14 @@ def check_url(key: str, url: str, *, is_from_environment: bool = False) -> None:
             pass
     except sa.exc.SQLAlchemyError as error:
         said = first_line(error)
-        advice = f". {_FROM_WHERE}" if any(word in said.lower() for word in _OF_CREDENTIALS) else ""
-        raise ConfigError(f"{told} cannot be opened: {said}{advice}") from error
+        raise ConfigError(f"{told} cannot be opened: {said}{advice(said)}") from error
     finally:
         engine.dispose()
+
+
+def advice(said: str) -> str:
+    """Where credentials come from, to be added to what a driver has said, where that is of them."""
+    return f". {_FROM_WHERE}" if any(word in said.lower() for word in _OF_CREDENTIALS) else ""
 
 
 def lost_store(config: DictConfig, error: Exception) -> str | None:

@@ -33,8 +33,8 @@ def summary(
         return "\n".join(lines)
     if is_interrupted or _is_unfinished(experiment):
         lines.append(f"continue it: {resume_command(directory)}")
-    elif total_trials is not None and experiment.progress.standing().num_done >= total_trials:
-        lines.append(f"go on: {resume_command(directory)} total_trials={2 * total_trials}")
+    elif total_trials is not None and (num_done := experiment.progress.standing().num_done) >= total_trials:
+        lines.append(f"go on: {resume_command(directory)} total_trials={2 * num_done}")
     return "\n".join(lines)
 
 

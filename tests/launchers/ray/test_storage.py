@@ -168,6 +168,7 @@ def test_what_a_lost_node_was_writing_stays_what_it_was(
     ("url", "said"),
     [
         ("nosuch://bucket", "storage=nosuch://bucket cannot be used: .*It takes a URL of fsspec, such as s3://"),
+        ("some/folder", "storage=some/folder is a folder of wherever a process is: give a URL of fsspec"),
         ("file:///proc/not/here", "storage=file:///proc/not/here cannot be used: "),
     ],
 )
