@@ -188,9 +188,9 @@ class _Pilot:
         self._outgoing.append(Said(order.key, replace(event, result=None), result))
 
     def _why(self) -> str:
-        return (
-            f"the time of {_name()} is nearly over" if self._signal is WARNING else f"{_name()} is ended by Slurm"
-        )
+        if self._signal is WARNING:
+            return f"the time of {_name()} is nearly over: it goes back into the queue"
+        return f"{_name()} is ended by Slurm: unless it was cancelled it goes back into the queue"
 
     def _requeue(self, job_id: str) -> bool:
         """Have Slurm put this job back into its queue, under its own number; whether it does."""

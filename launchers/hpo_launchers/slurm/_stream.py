@@ -208,7 +208,7 @@ class SlurmStream(RemoteStream):
             self._fleet.cancel_quietly([job])
         else:
             job.is_ready = False
-            self._events.append(Requeued(trial.job.number, f"{reason}: it goes back into the queue"))
+            self._events.append(Requeued(trial.job.number, reason))
         self._next_look = min(self._next_look, time.monotonic() + 2 * self._poll_s)
 
     def _is_as_told(self, trial: Trial, reason: str = BEFORE_ITS_START) -> bool:
@@ -241,7 +241,7 @@ class SlurmStream(RemoteStream):
                 job.is_missed = False
                 if state.is_pending and job.is_ready and job.trial is not None:
                     # its node has failed, or it was preempted
-                    self._requeue(job, job.trial, f"{job.name} has lost its node")
+                    self._requeue(job, job.trial, f"{job.name} has lost its node: it goes back into the queue")
             elif not job.is_missed:
                 # it may be between two states, and its last words on their way
                 job.is_missed = True
