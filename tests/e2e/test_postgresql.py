@@ -65,6 +65,8 @@ import os
 
 def run(trial, x):
     assert not any(map(os.environ.get, ("MY_DATABASE", "PGPASSWORD", "HPO_DB_PASSWORD")))
+    with open("/proc/self/environ") as environment:
+        assert "MY_DATABASE" not in environment.read()
     return {"score": x}
 """,
     )

@@ -19,7 +19,7 @@ from hpo_launchers.local._placing import Placing, most_at_once
 from hpo_launchers.local._preload import modules_for
 from hpo_launchers.local._processes import Processes
 from hpo_launchers.local._stream import LocalStream
-from hpo_launchers.worker.surroundings import surroundings_of
+from hpo_launchers.worker.surroundings import secrets_of, surroundings_of
 
 _START_METHODS = ("forkserver", "spawn")
 
@@ -56,7 +56,7 @@ def open_stream(
     modules = [*modules_for(config), *preload] if is_forking else []
     stream = LocalStream(
         Composer(context.config_loader, config),
-        lambda: Processes(modules, is_forking=is_forking),
+        lambda: Processes(modules, is_forking=is_forking, secrets=secrets_of(config)),
         lambda wants_result: surroundings_of(context, task_function, config, wants_result=wants_result),
         placing,
         capacity=capacity,

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +40,9 @@ class ServerDied(Exception):
 
 
 class Processes:
-    """Starts the server at once and does not wait for its imports."""
+    """Starts the server at once and does not wait for its imports; it has no variable of `secrets`."""
 
-    def __init__(self, modules: Sequence[str], *, is_forking: bool) -> None:
+    def __init__(self, modules: Sequence[str], *, is_forking: bool, secrets: Collection[str] = ()) -> None:
         self._control, control = socket.socketpair()
         lifeline, self._lifeline = os.pipe()
         command = _START.format(
@@ -56,6 +56,7 @@ class Processes:
             self._server = subprocess.Popen(
                 [sys.executable, "-c", command],
                 stdin=subprocess.DEVNULL,
+                env={name: value for name, value in os.environ.items() if name not in secrets},
                 pass_fds=[control.fileno(), lifeline],
                 start_new_session=True,
             )
