@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hpo.errors import ConfigError, DataError
+from hpo.training.preflight import check
 from tests.training.toy_problem import Linear, Pictures
 from tests.training.toy_runs import LINE, PICTURES, TOY, data, trained, weights
 
@@ -188,6 +189,8 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error(make_trial, monke
         with pytest.raises(ConfigError, match=said):
             trained(make_trial, asked, "device=auto", **LINE)
         trained(make_trial, asked, "device=cpu", **LINE)
+        # where the scheduler checks what is built there may be none
+        check(make_trial(asked, "device=auto", **LINE).config)
 
 
 # --- evaluation ---

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
+from omegaconf import DictConfig
 
 from hpo.devices import AUTO, CPU, CUDA
 from hpo.errors import ConfigError
+from hpo.resources import need_of
 
 
 def choose_device(name: str) -> torch.device:
@@ -17,3 +21,15 @@ def choose_device(name: str) -> torch.device:
     if not torch.cuda.is_available():
         raise ConfigError("device=cuda, but torch finds no CUDA device; use device=auto or device=cpu")
     return torch.device(CUDA)
+
+
+def check_gpu(config: DictConfig) -> None:
+    """Raise ConfigError where the GPU is missing that a trial has asked for.
+
+    That shows where it trains: the machine of its scheduler, which checks what is built, may have none.
+    """
+    if config.device == AUTO and need_of(config).num_gpus and not torch.cuda.is_available():
+        raise ConfigError(
+            f"resources_per_trial asks for a GPU, and torch {torch.__version__} finds none here "
+            f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')}); device=cpu trains without"
+        )

@@ -11,6 +11,7 @@ from typing import Any
 from hpo.objectives import objective_values, objectives
 from hpo.resolved import plain
 from hpo.training.best import Best
+from hpo.training.device import check_gpu
 from hpo.training.due import CheckpointDue
 from hpo.training.evaluate import evaluate
 from hpo.training.plan import Plan
@@ -33,6 +34,7 @@ def train(trial: Trial) -> Finish | dict[str, float]:
     interrupted. Raises ObjectiveError, after it has been reported, when an evaluation lacks an objective, and
     MisfitError for a checkpoint of another training.
     """
+    check_gpu(trial.config)
     with deterministic_algorithms(trial.config.deterministic):
         return _train(trial)
 

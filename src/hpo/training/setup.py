@@ -19,11 +19,10 @@ from torch.utils.data import Dataset
 
 from hpo.config import Amp
 from hpo.data.protocol import Splits
-from hpo.devices import CPU, num_processes
+from hpo.devices import num_processes
 from hpo.errors import ConfigError
 from hpo.nodes import describe_failure, is_node
 from hpo.records import DataSource
-from hpo.resources import need_of
 from hpo.training.batches import Batches, make_batches, subsample
 from hpo.training.device import choose_device
 from hpo.training.nodes import build, build_metrics, build_partial
@@ -116,15 +115,9 @@ def set_up(config: DictConfig, *, is_continued: bool = False) -> Setup:
 
 
 def prepare_torch(config: DictConfig) -> torch.device:
-    """Seed every generator, and choose the device. Raises ConfigError for a GPU that is wanted and not there."""
+    """Seed every generator, and choose the device."""
     seed_everything(config.random_seed)
-    device = choose_device(config.device)
-    if device.type == CPU and config.device != CPU and need_of(config).num_gpus:
-        raise ConfigError(
-            f"resources_per_trial asks for a GPU, and torch {torch.__version__} finds none here "
-            f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')}); device=cpu trains without"
-        )
-    return device
+    return choose_device(config.device)
 
 
 @contextmanager
