@@ -114,6 +114,18 @@ def test_a_checkpoint_of_another_training_is_refused_by_name(make_config, tmp_pa
         train(InterruptedTrial(make_config((*SMALL, *options), **line | groups), tmp_path))
 
 
+def test_a_checkpoint_of_several_processes_is_refused_by_one(make_config, tmp_path):
+    trial = InterruptedTrial(make_config(SMALL, **LINE), tmp_path)
+    trial.leaves_after = 7
+    train(trial)
+    state = torch.load(trial.dir.checkpoint(7))
+    torch.save(state | {"ranks": [{}]}, trial.dir.checkpoint(7))
+
+    said = "checkpoint_7.pt was trained with processes_per_trial=2: .* with processes_per_trial=1"
+    with pytest.raises(TrialError, match=said):
+        train(InterruptedTrial(make_config(SMALL, **LINE), tmp_path))
+
+
 def test_a_checkpoint_that_something_else_wrote_is_refused(make_config, tmp_path):
     trial = InterruptedTrial(make_config(SMALL, **LINE), tmp_path)
     trial.dir.checkpoint(3).parent.mkdir(exist_ok=True)

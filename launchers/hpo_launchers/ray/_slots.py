@@ -62,14 +62,14 @@ class Slots:
 
         Those would wait for ever for what an idle one holds; one of another kind is ended for them.
         """
-        by_age = sorted(self.busy, key=lambda slot_and_trial: slot_and_trial[1].job.number)
-        waiting = [slot for slot, _ in by_age if not slot.is_ready]
-        for slot in waiting:
+        waiting = [(trial.job.number, slot) for slot, trial in self.busy if not slot.is_ready]
+        waiting.sort(key=lambda each: each[0])
+        for _, slot in waiting:
             idle = next((each for each in self._idle if each.is_ready and each.kind == slot.kind), None)
             if idle is not None:
                 # the other one is there for the next trial, or gives up what it gets
                 idle.trial, slot.trial = slot.trial, None
-        if any(slot.trial is not None for slot in waiting):
+        if any(slot.trial is not None for _, slot in waiting):
             for each in self._idle:
                 if each.is_ready:
                     self.drop(each)

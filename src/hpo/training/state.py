@@ -101,16 +101,12 @@ def _loss_state(setup: Setup) -> dict[str, Any]:
 
 
 def _check_fixed(state: Mapping[str, Any], setup: Setup, run_config: Mapping[str, Any], name: str) -> None:
-    for key in _FIXED:
-        then, now = _value(state["run_config"], key), _value(run_config, key)
+    fixed = {key: (_value(state["run_config"], key), _value(run_config, key)) for key in _FIXED}
+    # by how many there are: auto is as many as there are GPUs
+    fixed["processes_per_trial"] = 1 + len(state.get("ranks", ())), rank_and_size()[1]
+    for key, (then, now) in fixed.items():
         if then != now:
             raise MisfitError(f"{name} was trained with {key}={then}: it cannot be continued with {key}={now}")
-    then, now = 1 + len(state.get("ranks", ())), rank_and_size()[1]
-    if then != now:
-        raise MisfitError(
-            f"{name} was trained by {then} processes, and there would be {now} now: "
-            f"it goes on with processes_per_trial={then}"
-        )
     then, now = state["steps_per_epoch"], setup.plan.steps_per_epoch
     if then != now:
         raise MisfitError(
